@@ -1,0 +1,34 @@
+"""What can be measured. A signal reads the live training and never changes it. Importing this does not import torch."""
+
+from ..core import Signal
+from .activation import activation_grad, activation_mean, activation_std, dead_units, saturated_units
+from .gradient import grad_norm, leftover_grad
+from .loss import accuracy, constant_loss, loss, valid_accuracy, valid_loss
+from .machine import memory, step_time
+from .prediction import majority_share, prediction_scale, prediction_spread
+from .schedule import epoch, learning_rate
+from .weight import update_ratio, weight_norm
+
+ALL: tuple[Signal, ...] = (
+    loss,
+    valid_loss,
+    constant_loss,
+    accuracy,
+    valid_accuracy,
+    learning_rate,
+    epoch,
+    grad_norm,
+    leftover_grad,
+    weight_norm,
+    update_ratio,
+    activation_mean,
+    activation_std,
+    activation_grad,
+    dead_units,
+    saturated_units,
+    prediction_spread,
+    prediction_scale,
+    majority_share,
+    step_time,
+    memory,
+)

@@ -1,0 +1,43 @@
+"""Signals of the gradient that the optimiser is about to use."""
+
+from __future__ import annotations
+
+from ..core import Moment, Reading, Training, signal
+
+
+@signal(at=Moment.GRAD, unit="loss per unit of weight")
+def grad_norm(training: Training) -> Reading | None:
+    """Euclidean norm of each parameter's gradient (of this rank's shard where it is sharded)."""
+    import torch
+
+    names, grads = [], []
+    for name, p in training.parameters.items():
+        if p.grad is not None and not p.grad.is_sparse:
+            names.append(name)
+            grads.append(getattr(p.grad, "_local_tensor", p.grad))
+    if not grads:
+        return None
+    return tuple(names), torch.stack([n.float() for n in torch._foreach_norm(grads)])
+
+
+@signal(at=Moment.GRAD, unit="ratio")
+def leftover_grad(training: Training) -> Reading | None:
+    """Norm of the gradient that was left over from the last step when this step's first backward began, over its norm now.
+
+    0 where gradients are zeroed between steps. Read at up to three parameters of each optimiser.
+    """
+    import torch
+
+    left = training.memory.get("leftover_grad")
+    if not isinstance(left, dict) or not left:
+        return None
+    names, ratios = [], []
+    for name, before in left.items():
+        p = training.parameters.get(name)
+        if p is None or p.grad is None:
+            continue
+        names.append(name)
+        now = getattr(p.grad, "_local_tensor", p.grad).norm()
+        ratios.append((torch.as_tensor(before, device=now.device) / now.clamp_min(1e-30)).float())
+    left.clear()
+    return (tuple(names), torch.stack(ratios)) if names else None
