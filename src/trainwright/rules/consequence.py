@@ -1,0 +1,67 @@
+"""How a run stands: the shown consequence that turns a symptom into harm."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import stats
+from ..core import Evidence, Run
+from ..signals import constant_loss, loss
+
+STEPS = 20
+"""Fewer losses than this show no consequence: quarters of five are the smallest whose medians mean something."""
+
+MARGIN = 0.02
+"""A loss within 2 % of the constant predictor's has learned nothing: the reference itself is a sample's."""
+
+TREND = 0.01
+"""A loss that falls by less than 1 % of itself over half of the run does not improve."""
+
+
+class Standing(NamedTuple):
+    """Where the training loss stands at the end of what was seen."""
+
+    late: float
+    """Median over the last quarter of the steps; infinite where most of them are not finite."""
+    constant: float
+    """The loss of the best constant prediction; NaN = unknown."""
+    improving: bool
+    """It still falls, beyond its own noise, over the last half of the steps."""
+    steps: tuple[int, int]
+    """First and last step of the last quarter."""
+
+    @property
+    def learned(self) -> bool | None:
+        """The loss is better than a constant prediction's; `None` = there is no such reference."""
+        return self.late < (1 - MARGIN) * self.constant if self.constant > 0 else None
+
+    @property
+    def stuck(self) -> bool:
+        """No better than a constant prediction, and not on the way there: the consequence that makes harm."""
+        return self.learned is False and not self.improving
+
+    @property
+    def evidence(self) -> Evidence:
+        """The loss beside its reference."""
+        return Evidence("loss of the last quarter, limit: the best constant", self.late, self.constant, "loss")
+
+
+def standing(run: Run) -> Standing | None:
+    """How the run stands, or `None` where fewer than 20 losses were seen."""
+    steps, losses = run[loss].at() if loss in run else (np.empty(0, np.int64), np.empty(0))
+    if len(losses) < STEPS:
+        return None
+    quarter, half = losses[-(len(losses) // 4) :], losses[len(losses) // 2 :]
+    late = float(np.median(quarter))
+    x, y = stats.blocks(np.arange(len(half)), half, 20)  # neighbouring losses share their weights: not independent
+    trend = stats.theil_sen(x, y)
+    fall = -trend.slope * len(half)
+    reference = run[constant_loss].at()[1] if constant_loss in run else ()
+    return Standing(
+        late,
+        float(reference[-1]) if len(reference) else float("nan"),
+        bool(np.isfinite(late) and trend.high < 0 and fall > TREND * abs(late)),
+        (int(steps[-len(quarter)]), int(steps[-1])),
+    )
