@@ -6,7 +6,8 @@ import sys
 import pytest
 from hypothesis import settings
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch; also for the scripts that tests start
+# Before anything imports torch; the scripts that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 settings.register_profile("here", deadline=None, max_examples=30, derandomize=True, database=None)

@@ -1,6 +1,6 @@
 """Watch any PyTorch training, see what is wrong with it, and repair it with proof.
 
-Every name is fetched from its own module when it is first used, so importing this costs nothing and imports no torch.
+A name is fetched from its module when it is first used: importing this costs nothing and imports no torch.
 """
 
 from importlib import import_module
