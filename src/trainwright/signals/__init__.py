@@ -32,3 +32,28 @@ ALL: tuple[Signal, ...] = (
     step_time,
     memory,
 )
+
+__all__ = [
+    "ALL",
+    "accuracy",
+    "activation_grad",
+    "activation_mean",
+    "activation_std",
+    "constant_loss",
+    "dead_units",
+    "epoch",
+    "grad_norm",
+    "learning_rate",
+    "leftover_grad",
+    "loss",
+    "majority_share",
+    "memory",
+    "prediction_scale",
+    "prediction_spread",
+    "saturated_units",
+    "step_time",
+    "update_ratio",
+    "valid_accuracy",
+    "valid_loss",
+    "weight_norm",
+]
