@@ -5,6 +5,7 @@ mkdocs calls `on_config` and `on_files` (see `hooks` in mkdocs.yml). Nothing is 
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 from collections.abc import Iterator
@@ -87,7 +88,8 @@ def command_line() -> Iterator[str]:
     """The help of every command, as the program prints it."""
     parser = cli.parser()
     yield f"```text\n{parser.format_help()}```\n"
-    for name, command in cli.commands(parser).items():
+    commands = next(a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    for name, command in commands.items():
         yield f"## {name}\n\n```text\n{command.format_help()}```\n"
 
 

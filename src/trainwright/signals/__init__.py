@@ -1,4 +1,4 @@
-"""What can be measured. A signal reads the live training and never changes it. Importing this does not import torch."""
+"""What can be measured. A signal reads the live training and changes nothing. No torch at import."""
 
 from ..core import Signal
 from .activation import activation_grad, activation_mean, activation_std, dead_units, saturated_units
