@@ -11,7 +11,7 @@ from ..core import Evidence, Run
 from ..signals import constant_loss, loss
 
 STEPS = 20
-"""Fewer losses than this show no consequence: quarters of five are the smallest whose medians mean something."""
+"""Fewer losses than this show no consequence: the median of a quarter rests on at least five."""
 
 MARGIN = 0.02
 """A loss within 2 % of the constant predictor's has learned nothing: the reference itself is a sample's."""
@@ -45,7 +45,9 @@ class Standing(NamedTuple):
     @property
     def evidence(self) -> Evidence:
         """The loss beside its reference."""
-        return Evidence("loss of the last quarter, limit: the best constant", self.late, self.constant, "loss")
+        return Evidence(
+            "loss of the last quarter, limit: the best constant", self.late, self.constant, "loss"
+        )
 
 
 def standing(run: Run) -> Standing | None:
@@ -55,13 +57,23 @@ def standing(run: Run) -> Standing | None:
         return None
     quarter, half = losses[-(len(losses) // 4) :], losses[len(losses) // 2 :]
     late = float(np.median(quarter))
-    x, y = stats.blocks(np.arange(len(half)), half, 20)  # neighbouring losses share their weights: not independent
-    trend = stats.theil_sen(x, y)
+    # Twenty medians of neighbours, which share their weights: single losses are not independent.
+    trend = stats.theil_sen(*stats.blocks(np.arange(len(half)), half, 20))
     fall = -trend.slope * len(half)
-    reference = run[constant_loss].at()[1] if constant_loss in run else ()
+    reference = run[constant_loss].at()[1] if constant_loss in run else np.empty(0)
     return Standing(
         late,
         float(reference[-1]) if len(reference) else float("nan"),
         bool(np.isfinite(late) and trend.high < 0 and fall > TREND * abs(late)),
         (int(steps[-len(quarter)]), int(steps[-1])),
     )
+
+
+def no_better(run: Run) -> bool:
+    """Whether the last losses, however few were seen, are no better than a constant prediction's."""
+    if loss not in run or constant_loss not in run:
+        return False
+    losses, reference = run[loss].at()[1], run[constant_loss].at()[1]
+    if not len(losses) or not len(reference):
+        return False
+    return bool(np.median(losses[-5:]) >= (1 - MARGIN) * reference[-1])
