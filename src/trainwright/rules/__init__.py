@@ -1,1 +1,109 @@
 """What can be wrong. One file a rule; a rule reads a `Run` and never sees a tensor."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+
+from ..core import Evidence, Finding, Rule, Run, Severity
+from .bad_initial_loss import bad_initial_loss
+from .bad_initial_scale import bad_initial_scale
+from .broadcast_target import broadcast_target
+from .constant_output import constant_output
+from .dead_units import dead_units
+from .double_softmax import double_softmax
+from .exploding_gradient import exploding_gradient
+from .learning_rate_too_high import learning_rate_too_high
+from .learning_rate_too_low import learning_rate_too_low
+from .missing_zero_grad import missing_zero_grad
+from .non_finite import non_finite
+from .output_activation_mismatch import output_activation_mismatch
+from .overfitting import overfitting
+from .parameters_outside_optimizer import parameters_outside_optimizer
+from .saturated_units import saturated_units
+from .symmetric_weights import symmetric_weights
+from .unscaled_input import unscaled_input
+from .vanishing_gradient import vanishing_gradient
+
+ALL: tuple[Rule, ...] = (
+    # What is certain from shapes and calls comes first, then the start, then what training shows.
+    broadcast_target,
+    double_softmax,
+    output_activation_mismatch,
+    parameters_outside_optimizer,
+    missing_zero_grad,
+    symmetric_weights,
+    non_finite,
+    bad_initial_scale,
+    bad_initial_loss,
+    unscaled_input,
+    vanishing_gradient,
+    exploding_gradient,
+    dead_units,
+    saturated_units,
+    learning_rate_too_high,
+    learning_rate_too_low,
+    constant_output,
+    overfitting,
+)
+"""Every rule; of equal findings the one whose rule stands first is the likelier cause."""
+
+OWN = "trainwright"
+"""Signs the findings about ourselves: a rule that failed. No rule has this name."""
+
+
+def diagnose(
+    run: Run,
+    rules: Sequence[Rule] = ALL,
+    thresholds: Mapping[str, Mapping[str, float]] | None = None,
+) -> tuple[Finding, ...]:
+    """What the rules find in a run: worst first, then the earlier, then the likelier cause.
+
+    A rule is left out where a signal that it needs was not recorded. One that fails is our fault, not the
+    run's: it becomes a hint signed `trainwright`, and the others are still asked.
+
+    Args:
+        run: what was recorded.
+        rules: which rules to ask.
+        thresholds: other limits than the default ones, by rule and limit: `{"dead-units": {"share": 0.8}}`.
+
+    Raises:
+        ValueError: `thresholds` names a rule or a limit that does not exist.
+    """
+    given = dict(thresholds or {})
+    for name, limits in given.items():
+        _check(name, limits)
+    found = [f for rule in rules for f in _ask(rule, run, given.get(rule.name, {}))]
+    return tuple(sorted(found, key=lambda f: (-(f.severity or 0), f.steps[0])))
+
+
+def _ask(rule: Rule, run: Run, limits: Mapping[str, float]) -> Iterator[Finding]:
+    if not all(signal in run for signal in rule.needs):
+        return
+    try:
+        yield from rule(run, **limits)
+    except Exception as error:  # whatever it is, the user's report must come out, with this in it
+        yield Finding(
+            f"Rule `{rule.name}` failed and was left out, which is a fault of trainwright: "
+            f"{type(error).__name__}: {error}",
+            evidence=(Evidence("rules that failed", 1.0, 0.0, "rules"),),
+            fix="Please report it, with the run folder if you can share it; the other rules are not "
+            "affected.",
+            severity=Severity.HINT,
+            rule=OWN,
+        )
+
+
+def _check(name: str, limits: Mapping[str, float]) -> None:
+    known = {rule.name: rule for rule in ALL}
+    if name not in known:
+        raise ValueError(f"There is no rule `{name}`{_meant(name, known)}. `trainwright rules` lists all.")
+    for limit in limits:
+        if limit not in known[name].limits:
+            raise ValueError(
+                f"Rule `{name}` has no limit `{limit}`{_meant(limit, known[name].limits)}; "
+                f"it has {', '.join(known[name].limits) or 'none'}."
+            )
+
+
+def _meant(name: str, known: Mapping[str, object]) -> str:
+    close = get_close_matches(name, known, 1)
+    return f": did you mean `{close[0]}`?" if close else ""
