@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import enum
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import comb
 from typing import (
@@ -82,12 +82,14 @@ class Training:
     """The loss function's second argument: `(samples,)` class ids, or `(samples, outputs)`."""
     before: dict[str, Tensor] = field(default_factory=dict)
     """A sample of each parameter as it was before the optimiser stepped."""
+    noted: dict[str, dict[str, float | Tensor]] = field(default_factory=dict)
+    """Numbers that the observer counts itself, by signal and place: losses, passes, times."""
     memory: dict[str, object] = field(default_factory=dict)
     """What a signal keeps from one reading to the next, by the signal's name."""
 
 
-Reading = tuple[tuple[str, ...], "Tensor"]
-"""Places, and a vector with one value for each: one tensor, so that a whole step leaves the device in one copy."""
+Reading = tuple[tuple[str, ...], "Tensor | Sequence[float | Tensor]"]
+"""Places, and one value for each. A vector rather than a tensor each, so that a step leaves the device in one copy."""
 
 
 @dataclass(frozen=True)
@@ -99,16 +101,20 @@ class Signal:
     unit: str
     at: Moment
     read: Callable[[Training], Reading | None]
+    each_step: bool = False
+    """Read at every step, not only at those that the budget allows."""
 
     def __str__(self) -> str:
         return self.name
 
 
-def signal(*, at: Moment, unit: str) -> Callable[[Callable[[Training], Reading | None]], Signal]:
+def signal(
+    *, at: Moment, unit: str, each_step: bool = False
+) -> Callable[[Callable[[Training], Reading | None]], Signal]:
     """Declare the decorated reader as a signal; its docstring's first line is the summary."""
 
     def declare(read: Callable[[Training], Reading | None]) -> Signal:
-        return Signal(read.__name__, _doc(read)[0], unit, at, read)
+        return Signal(read.__name__, _doc(read)[0], unit, at, read, each_step)
 
     return declare
 

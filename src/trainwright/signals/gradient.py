@@ -29,15 +29,14 @@ def leftover_grad(training: Training) -> Reading | None:
     import torch
 
     left = training.memory.get("leftover_grad")
-    if not isinstance(left, dict) or not left:
+    if not isinstance(left, dict):
         return None
     names, ratios = [], []
-    for name, before in left.items():
-        p = training.parameters.get(name)
-        if p is None or p.grad is None:
-            continue
-        names.append(name)
-        now = getattr(p.grad, "_local_tensor", p.grad).norm()
-        ratios.append((torch.as_tensor(before, device=now.device) / now.clamp_min(1e-30)).float())
-    left.clear()
+    for name in [n for n in left if n in training.parameters]:
+        before = left.pop(name)
+        p = training.parameters[name]
+        if p.grad is not None:
+            names.append(name)
+            now = getattr(p.grad, "_local_tensor", p.grad).norm().float()
+            ratios.append(torch.as_tensor(before, device=now.device) / now.clamp_min(1e-30))
     return (tuple(names), torch.stack(ratios)) if names else None

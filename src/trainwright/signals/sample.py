@@ -23,6 +23,8 @@ def output_sample(x: Tensor, *, channels_first: bool) -> Tensor:
         x: what a layer put out: `(batch, ...)`; a vector counts as one sample.
         channels_first: units are dimension 1, as after a convolution; otherwise the last.
     """
+    import torch
+
     x = x.detach()
     if x.ndim < 2:
         x = x.reshape(1, -1)
@@ -37,7 +39,8 @@ def output_sample(x: Tensor, *, channels_first: bool) -> Tensor:
     positions = min(x.shape[2], max(1, ELEMENTS // (samples * units)))
     start = (x.shape[2] - positions) // 2
     x = x[_spread(x.shape[0], samples), _spread(x.shape[1], units), start : start + positions]
-    return x[:samples, :units].float().contiguous() if x.is_floating_point() else x[:samples, :units].float()
+    # A copy, always: the layer's output may be changed in place by the next one.
+    return torch.empty_like(x, dtype=torch.float32, memory_format=torch.contiguous_format).copy_(x)
 
 
 def weight_sample(p: Tensor) -> Tensor:

@@ -1,0 +1,96 @@
+"""How often to look, so that looking costs no more than it may. No torch.
+
+Sampling step k costs what the last ones cost (their median); it is done when all that was spent, that included, stays
+within the budget's share of the time that training has taken. The first steps are looked at more often than that: their
+cost goes to a start-up allowance, is bounded, and is reported apart.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from statistics import median
+
+STARTUP_S = 0.25
+"""Most time for start-up readings, beyond finding the model."""
+
+STARTUP_STEPS = frozenset({0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96})
+"""Steps that are read while the start-up allowance lasts: nearly all of the first ten, then spaced evenly on a log scale."""
+
+SHORT_STEP_S = 1e-3
+"""Below this the fixed cost of watching a step (some 10 us) may exceed 1 %: the loss is then read at every n-th step."""
+
+
+class Budget:
+    """Keeps account of our own time, in seconds, and says when the next reading may be."""
+
+    def __init__(self, share: float):
+        self.share = share
+        self.spent_s = 0.0  # steady state
+        self.startup_s = 0.0
+        self.elapsed_s = 0.0  # the run's own time, ours taken out
+        self.sampled = 0
+        self.steps = 0
+        self.costs: deque[float] = deque(maxlen=5)
+        self.fixed: deque[float] = deque(maxlen=15)  # cost of steps that are not read
+        self.step_times: deque[float] = deque(maxlen=15)
+
+    def step_took(self, wall_s: float, own_s: float) -> None:
+        """One more optimiser step: its time from end to end, and how much of that was ours."""
+        self.steps += 1
+        clean = max(0.0, wall_s - own_s)
+        self.elapsed_s += clean
+        self.step_times.append(clean)
+
+    def charge(self, seconds: float, *, startup: bool) -> None:
+        """Put time of ours to the right account."""
+        if startup:
+            self.startup_s += seconds
+        else:
+            self.spent_s += seconds
+
+    def plain_cost(self, seconds: float) -> None:
+        """What a step that was not read cost."""
+        self.fixed.append(seconds)
+
+    @property
+    def fixed_s(self) -> float | None:
+        """Median cost of a step that is not read."""
+        return median(self.fixed) if self.fixed else None
+
+    def sample_cost(self, seconds: float) -> None:
+        """What one whole reading cost: arming, hooks, signals, packing, disarming."""
+        self.sampled += 1
+        self.costs.append(seconds)
+
+    def in_startup(self, step: int) -> bool:
+        """Whether a reading at `step` is charged to the start-up allowance."""
+        return step in STARTUP_STEPS and self.startup_s < STARTUP_S
+
+    def allows(self, step: int) -> bool:
+        """Whether step number `step`, which is about to begin, may be read."""
+        if self.share <= 0:
+            return False
+        if self.in_startup(step):
+            return True
+        expected = median(self.costs) if self.costs else 0.0
+        return self.spent_s + expected <= self.share * self.elapsed_s
+
+    @property
+    def step_s(self) -> float | None:
+        """Median time of the last steps without ours."""
+        return median(self.step_times) if self.step_times else None
+
+    def thinning(self) -> int:
+        """Into how many parts the layers are divided, of which one is read at a time: 1 = all.
+
+        More than one where a full reading would come less than once in 200 steps.
+        """
+        step_s = self.step_s
+        if not self.costs or not step_s or self.share <= 0:
+            return 1
+        every = median(self.costs) / (self.share * step_s)
+        return max(1, min(16, round(every / 200)))
+
+    def share_spent(self) -> float | None:
+        """Our time over the run's, start-up apart."""
+        return self.spent_s / self.elapsed_s if self.elapsed_s > 0 else None

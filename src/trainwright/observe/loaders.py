@@ -1,0 +1,77 @@
+"""Passes over the data: which loader feeds the training, how often it began, how large its batches are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
+
+
+@dataclass
+class Loader:
+    """One data loader, by its passes and by the training steps made on its batches."""
+
+    passes: int = 0
+    batches: int = 0
+    steps: int = 0
+    batch_size: int | None = None
+    dataset_size: int | None = None
+    shuffled: bool | None = None
+
+
+class Loaders:
+    """Data loaders by `id`; the training loader is the one whose batches are followed by optimiser steps."""
+
+    def __init__(self) -> None:
+        self._loaders: dict[int, Loader] = {}
+        self._of_iterator: dict[int, Loader] = {}
+        self._current: Loader | None = None
+
+    def started(self, loader: DataLoader[object], iterator: object) -> None:
+        """A pass begins."""
+        known = self._loaders.get(id(loader))
+        if known is None:
+            known = self._loaders[id(loader)] = Loader(
+                batch_size=loader.batch_size, dataset_size=_size(loader.dataset), shuffled=_shuffled(loader)
+            )
+        known.passes += 1
+        self._of_iterator[id(iterator)] = known
+
+    def loaded(self, iterator: object, ended: bool) -> None:
+        """A batch was handed out, or the pass is over."""
+        known = self._of_iterator.get(id(iterator))
+        self._current = None if ended else known
+        if known is not None and not ended:
+            known.batches += 1
+
+    def stepped(self) -> None:
+        """The optimiser has stepped: on the batch handed out last."""
+        if self._current is not None:
+            self._current.steps += 1
+
+    def on_training_data(self) -> bool:
+        """Whether the batch handed out last came from the loader that feeds the training."""
+        return self._current is not None and self._current is self.training
+
+    @property
+    def training(self) -> Loader | None:
+        """The loader that feeds the training, once a step was made."""
+        used = [x for x in self._loaders.values() if x.steps]
+        return max(used, key=lambda x: x.steps, default=None)
+
+
+def _size(dataset: object) -> int | None:
+    try:
+        return len(dataset)  # type: ignore[arg-type]
+    except (TypeError, NotImplementedError):
+        return None  # a stream
+
+
+def _shuffled(loader: DataLoader[object]) -> bool | None:
+    sampler = getattr(loader, "sampler", None)
+    if isinstance(sampler, RandomSampler):
+        return True
+    if isinstance(sampler, SequentialSampler):
+        return False
+    shuffle = getattr(sampler, "shuffle", None)  # DistributedSampler
+    return shuffle if isinstance(shuffle, bool) else None

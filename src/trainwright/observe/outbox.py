@@ -1,0 +1,74 @@
+"""Carries readings from the device to the record: one copy a sampled step, and never a wait for the device."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+WAITING = 64
+"""Readings of single numbers that may wait on the device before they are fetched together."""
+
+
+class Record(Protocol):
+    """Where readings end."""
+
+    def add(self, signal: str, steps: Sequence[int], places: tuple[str, ...], values: Sequence[Sequence[float]]) -> None: ...
+
+
+class Outbox:
+    """Readings on their way: `put` as they are made, `send` once a sampled step, `collect` what has arrived."""
+
+    def __init__(self, record: Record):
+        self._record = record
+        self._waiting: list[tuple[str, int, tuple[str, ...], Tensor]] = []
+        self._flying: list[tuple[list[tuple[str, int, tuple[str, ...]]], Tensor, torch.cuda.Event | None]] = []
+
+    def put(self, signal: str, step: int, places: tuple[str, ...], values: Tensor | Sequence[float | Tensor]) -> None:
+        """One reading. Plain numbers go straight to the record."""
+        if not isinstance(values, Tensor):
+            numbers = [v for v in values if not isinstance(v, Tensor)]
+            if len(numbers) == len(values):
+                self._record.add(signal, [step], places, [[_reading(v) for v in numbers]])
+                return
+            values = torch.stack([torch.as_tensor(v).detach().float().reshape(()) for v in values])
+        self._waiting.append((signal, step, places, values.detach().reshape(-1)))
+
+    def send(self, *, soon: bool = True) -> None:
+        """Start the copy of what waits; without `soon`, only when much does."""
+        if not self._waiting or (not soon and len(self._waiting) < WAITING):
+            return
+        by_device: dict[torch.device, list[tuple[str, int, tuple[str, ...], Tensor]]] = defaultdict(list)
+        for item in self._waiting:
+            by_device[item[3].device].append(item)
+        self._waiting = []
+        for device, items in by_device.items():
+            packed = torch.cat([values.float() for *_, values in items])
+            arrived = None
+            if device.type == "cuda":
+                packed = torch.empty(packed.shape, pin_memory=True).copy_(packed, non_blocking=True)
+                arrived = torch.cuda.Event()
+                arrived.record(torch.cuda.current_stream(device))
+            self._flying.append(([(s, n, p) for s, n, p, _ in items], packed.cpu() if arrived is None else packed, arrived))
+
+    def collect(self, *, wait: bool = False) -> None:
+        """Write what has arrived into the record."""
+        while self._flying and (wait or self._flying[0][2] is None or self._flying[0][2].query()):
+            items, packed, arrived = self._flying.pop(0)
+            if arrived is not None:
+                arrived.synchronize()
+            numbers = packed.tolist()
+            at = 0
+            for signal, step, places in items:
+                self._record.add(signal, [step], places, [[_reading(v) for v in numbers[at : at + len(places)]]])
+                at += len(places)
+
+
+def _reading(value: float | Tensor) -> float:
+    """A record uses NaN for "no reading": a reading that is not a number becomes infinity."""
+    value = float(value)
+    return math.inf if math.isnan(value) else value

@@ -1,0 +1,700 @@
+"""Follows one training by what the hooks tell, and writes what the signals read.
+
+A window runs from one step of the first optimiser to its next. Most windows only note the loss, the rates and the time;
+when the budget allows one to be read, hooks are put on the layers before it and taken off after it.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any, Concatenate, ParamSpec, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from .. import signals
+from ..core import Facts, Moment, Run, Signal, Training
+from ..signals.sample import output_sample, weight_sample
+from . import graph, losses, sites
+from .budget import Budget
+from .loaders import Loaders
+from .losses import Losses
+from .model import CHANNELS_FIRST, Models, is_compiled
+from .notes import Notes
+from .outbox import Outbox
+from .stop import StopCheck
+
+P = ParamSpec("P")
+
+FLUSH_S = 1.0
+"""At most so much of the record is lost when the process is killed."""
+
+FAILURES = 3
+"""Failures of one of our handlers after which it is switched off."""
+
+
+class Record(Protocol):
+    """The store, as the recorder sees it."""
+
+    def add(self, signal: str, steps: Sequence[int], places: tuple[str, ...], values: Sequence[Sequence[float]]) -> None: ...
+    def set_facts(self, facts: Facts) -> None: ...
+    def flush(self) -> None: ...
+    def close(self) -> None: ...
+    def run(self) -> Run: ...
+
+
+def guarded(handler: Callable[Concatenate[Recorder, P], None]) -> Callable[Concatenate[Recorder, P], None]:
+    """Keep the user's run from all harm: what fails in a handler is caught, reported once, and the run goes on."""
+    name = handler.__name__
+
+    @functools.wraps(handler)
+    def call(self: Recorder, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        if self._silent(name):
+            return
+        self._busy = threading.get_ident()
+        self._began_ns = time.perf_counter_ns()
+        try:
+            handler(self, *args, **kwargs)
+        except Exception as error:
+            self.failed(name, error)
+        finally:
+            self._busy = 0
+            self._own_ns += time.perf_counter_ns() - self._began_ns
+
+    return call
+
+
+class Recorder:
+    """Hears everything (`attach.Listener`), decides what to read, and fills a record. Never raises but `StopCheck`."""
+
+    def __init__(
+        self,
+        record: Record,
+        *,
+        overhead: float = 0.02,
+        what: Sequence[Signal] = signals.ALL,
+        stop_after: int | None = None,
+        eager_probe: bool = False,
+        say: Callable[[str], None] = lambda text: None,
+        reopen: Callable[[], Record] | None = None,
+    ):
+        self.record = record
+        self.training: Training | None = None
+        self.models, self.loaders, self.losses = Models(), Loaders(), Losses()
+        self.notes = Notes(self.models, self.loaders, self.losses)
+        self.budget = Budget(overhead)
+        self._outbox = Outbox(record)
+        self._at: dict[Moment, list[Signal]] = {m: [s for s in what if s.at is m] for m in Moment}
+        self._stop_after, self._eager_probe, self._say, self._reopen = stop_after, eager_probe, say, reopen
+        self._pid, self._busy, self._closed = os.getpid(), 0, False
+        self._own_ns = 0  # spent in the handlers since the last step's end
+        self._began_ns = 0  # when the handler that runs now was entered
+        self._extra: tuple[nn.Module, ...] = ()
+        self._failures: dict[str, int] = {}
+        self._off: set[str] = set()
+        self._optimizers: list[Optimizer] = []
+        self._primary: Optimizer | None = None
+        self._armed: ExitStack | None = None
+        self._armed_ns = 0
+        self._fired: set[Moment] = set()
+        self._step, self._depth, self._backwards, self._all_backwards = 0, 0, 0, 0
+        self._in_step: Optimizer | None = None
+        self._calls: list[losses.Call] = []
+        self._loss_sums: dict[tuple[str, int], list[float | Tensor]] = {}
+        self._loss_places: dict[tuple[str, int], str] = {}
+        self._valid: dict[str, list[float]] = {}
+        self._made_by: dict[int, str] = {}
+        self._loss_scale = 1.0
+        self._known_modules = -1
+        self._last_end_ns = time.perf_counter_ns()
+        self._last_flush_s = time.monotonic()
+        self._writable = True
+        self._stepped = self._forked = False
+        self._saved_hooks = False
+        self._plain_mean = True  # the loss is one call of one known function: its constant reference is comparable
+
+    # -- what the hooks tell ------------------------------------------------------------------------------------------
+
+    @guarded
+    def module_made(self, module: nn.Module) -> None:
+        self.models.note(module)
+
+    @guarded
+    def optimizer_made(self, optimizer: Optimizer) -> None:
+        if any(o is optimizer for o in self._optimizers):
+            return
+        self._optimizers.append(optimizer)
+        self.notes.optimizer(optimizer, sites.site(building=optimizer, depth=4))
+        self._look_for_models(force=True)
+        if self._step == 0:
+            self._disarm()
+            self._arm()
+
+    @guarded
+    def scheduler_made(self, scheduler: object) -> None:
+        self.notes.scheduler(scheduler)
+
+    @guarded
+    def zeroed(self, whose: object) -> None:
+        self.notes.zeroed(whose)
+
+    @guarded
+    def clipped(self, kind: str, limit: object) -> None:
+        self.notes.clipped(kind, limit, sites.line_of_call(4))
+
+    @guarded
+    def loader_started(self, loader: Any, iterator: object) -> None:
+        self.loaders.started(loader, iterator)
+
+    @guarded
+    def batch_loaded(self, iterator: object, ended: bool) -> None:
+        self.loaders.loaded(iterator, ended)
+
+    @guarded
+    def state_loaded(self, module: nn.Module, state: object, result: object) -> None:
+        self.notes.state_loaded(module, state, result, sites.site(depth=4))
+
+    @guarded
+    def compile_called(self, what: object) -> None:
+        self.notes.compile_called(what)
+        if self.notes.compiled:
+            self._disarm()
+
+    @guarded
+    def loss_called(
+        self, kind: str, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: object
+    ) -> None:
+        if not isinstance(result, Tensor) or result.is_meta:
+            return
+        if not result.requires_grad or not torch.is_grad_enabled():
+            self._validated(kind, args, kwargs, result)
+            return
+        key = (kind, *sites.line_of_call(4))
+        known = self.losses.known.get(key) or self.losses.seen(key, sites.site(depth=4), args, kwargs)
+        calls = known.facts["extra"]
+        calls["calls"] = int(calls["calls"]) + 1  # type: ignore[call-overload]
+        if len(self._calls) < 64:
+            self._calls.append(losses.Call(key, result))
+        if self._armed is None or self.training is None or any(c.key == key for c in self._calls[:-1]):
+            return
+        node = self.losses.read(known, args, kwargs, self.training)
+        maker = self._made_by.get(node) if node is not None else None
+        if maker is not None and known.facts["input_site"] is None:
+            known.facts["input_site"] = self.models.site_of(self.models.modules[maker])
+        reference = losses.constant_loss(known, original, self.training) if len(self.losses.known) == 1 else None
+        if reference is not None:
+            factor = 1.0
+            if known.facts["reduction"] == "sum":
+                pair = losses.arguments(args, kwargs)
+                assert pair is not None
+                factor = pair[1].numel() if kind not in losses.CLASSES else pair[0].numel() / pair[0].shape[1]
+            self.training.noted["constant_loss"] = {"": reference * factor}
+        pair = losses.arguments(args, kwargs)
+        right = losses.accuracy(kind, *pair, kwargs) if pair is not None else None
+        if right is not None:
+            self.training.noted["accuracy"] = {"": right}
+
+    def before_backward(self, tensors: object) -> None:
+        """Backward is about to start."""
+        if self._forked and self._reopen is not None:
+            try:
+                self._restart()
+            except Exception as error:
+                self._closed = True
+                self.failed("watching a forked process", error)
+        self._before_backward(tensors)
+
+    @guarded
+    def _before_backward(self, tensors: object) -> None:
+        self._depth += 1
+        if self._depth > 1:
+            return
+        root = tensors if isinstance(tensors, Tensor) else next(iter(tensors), None) if isinstance(tensors, Sequence) else None
+        if not isinstance(root, Tensor):
+            return
+        if self.training is None:
+            self._begin_without_optimizer()
+        if self.training is None:
+            return
+        if not self._optimizers and self._backwards:  # no optimiser at all: every backward is a step
+            if self._armed is not None:
+                self._fire(Moment.STEP)
+            self._end_window()
+        self._backwards += 1
+        self._all_backwards += 1
+        inner = self._unscaled(root)
+        self.training.loss = inner
+        key = sites.line_of_call(4)
+        if root.numel() == 1:
+            self._note_loss(key, inner, root)
+        self._calls = []
+        self._note_leftover()
+        if self._armed is not None and Moment.LOSS not in self._fired:
+            self._read_graph(root)
+            self._fire(Moment.FORWARD)
+            self._fire(Moment.LOSS)
+
+    @guarded
+    def after_backward(self) -> None:
+        self._depth = max(0, self._depth - 1)
+        if self._depth == 0 and self.training is not None:
+            self.training.loss = None  # the graph is the script's to free
+            if not self._optimizers and self._armed is not None:
+                self._read_gradients(None)
+
+    @guarded
+    def before_step(self, optimizer: Optimizer) -> None:
+        if not any(o is optimizer for o in self._optimizers):  # built before watching began, or unpickled
+            self._optimizers.append(optimizer)
+            self.notes.optimizer(optimizer, None)
+            self._look_for_models(force=True)
+        self._primary = self._primary or optimizer
+        self._in_step = optimizer
+        if self.training is None:
+            return
+        self._note_rates()
+        if self._armed is not None and any(p.grad is not None for g in optimizer.param_groups for p in g["params"]):
+            self._read_gradients(optimizer)
+
+    def after_step(self, optimizer: Optimizer) -> None:
+        """An optimiser has stepped. The one place where a script may be stopped on purpose."""
+        self._after_step(optimizer)
+        if self._stop_after is not None and self._step >= self._stop_after and not self._silent("stop"):
+            raise StopCheck(f"{self._step} optimiser steps were seen")
+
+    @guarded
+    def _after_step(self, optimizer: Optimizer) -> None:
+        self._in_step = None
+        self._stepped = True
+        if self.training is None:
+            return
+        if self._armed is not None:
+            if Moment.GRAD not in self._fired:  # a closure made the gradients (L-BFGS)
+                self._read_gradients(optimizer)
+            self.training.optimizer = optimizer
+            self.training.parameters = self._parameters_of(optimizer)
+            self._fire(Moment.STEP)
+        self.loaders.stepped()
+        if optimizer is self._primary:
+            self._end_window()
+
+    @guarded
+    def scaled_step(self, scaler: object, optimizer: object, result: object) -> None:
+        self.notes.scaler = True
+        if not self._stepped:
+            self.notes.skipped_steps += 1
+            self._loss_sums.clear()
+            self._backwards = 0
+        self._stepped = False
+
+    # -- beginning and end --------------------------------------------------------------------------------------------
+
+    def adopt(self, models: Sequence[nn.Module], optimizers: Sequence[Optimizer]) -> None:
+        """Take what was built before watching began."""
+        self._extra = tuple(models)
+        for optimizer in optimizers:
+            self.optimizer_made(optimizer)
+        if models and not optimizers:
+            self._look_for_models(force=True)
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps so far."""
+        return self._step
+
+    def so_far(self, ended: Facts) -> Run:
+        """The run up to now."""
+        self._outbox.send()
+        self._outbox.collect(wait=True)
+        self.record.set_facts(self._facts(ended))
+        return self.record.run()
+
+    def finish(self, ended: Facts, sources: Callable[[Mapping[str, Any]], dict[str, dict[str, str]]]) -> Run:
+        """Close the books and return the run; to be called once the hooks are off. Never raises."""
+        self._finish(ended, sources)
+        self._closed = True
+        try:
+            run = self.record.run()
+            self.record.close()
+        except Exception as error:
+            self.failed("closing the record", error)
+            return Run({}, self._facts(ended))
+        return run
+
+    @guarded
+    def _finish(self, ended: Facts, sources: Callable[[Mapping[str, Any]], dict[str, dict[str, str]]]) -> None:
+        self._disarm()
+        if self.training is not None:
+            self._note_valid()
+            if self._loss_sums:  # a step was under way: its loss counts, the step does not
+                self._note_losses()
+            self._fire_each_step()
+        self._outbox.send()
+        self._outbox.collect(wait=True)
+        facts = self._facts(ended)
+        facts["sources"] = sources(facts)
+        self._flush(facts)
+
+    def failed(self, where: str, error: BaseException) -> None:
+        """Something of ours failed: say so once, and switch it off when it goes on failing."""
+        self._failures[where] = self._failures.get(where, 0) + 1
+        if self._failures[where] == 1:
+            what = f"{type(error).__name__}: {error}".strip().splitlines()[0][:200]
+            self.notes.own_failures.append({"where": where, "error": what})
+            self._say(f"trainwright: {where} failed ({what}); your run goes on")
+        if self._failures[where] >= FAILURES:
+            self._off.add(where)
+
+    def after_fork(self) -> None:
+        """In a forked child: let go of what belongs to the parent, until the child itself trains."""
+        self._disarm()
+        self._forked = True
+
+    def _restart(self) -> None:
+        """A forked child trains: it gets a record of its own, and its steps are counted from 0."""
+        assert self._reopen is not None
+        self._forked, self._pid = False, os.getpid()
+        self.record = self._reopen()
+        self._outbox = Outbox(self.record)
+        self.budget = Budget(self.budget.share)
+        self._step = self._depth = self._backwards = self._all_backwards = 0
+        self._writable = True
+
+    # -- one window ---------------------------------------------------------------------------------------------------
+
+    def _end_window(self) -> None:
+        """A step is complete: write it, settle the account, decide about the next."""
+        assert self.training is not None
+        was_armed, startup = self._armed is not None, self.budget.in_startup(self._step)
+        self._disarm()
+        self._note_losses()
+        self._note_valid()
+        loader = self.loaders.training
+        if loader is not None:
+            self.training.noted["epoch"] = {"": float(loader.passes)}
+        self._fire_each_step()
+        self._outbox.send(soon=was_armed)
+        self._outbox.collect()
+        self._step += 1
+        self.training.step = self._step
+        self._backwards = 0
+        self._reset_window()
+        now = time.perf_counter_ns()
+        own_s = (self._own_ns + now - self._began_ns) / 1e9
+        wall_s = (now - self._last_end_ns) / 1e9
+        self.budget.step_took(wall_s, own_s)
+        self.budget.charge(own_s, startup=startup and was_armed)
+        if not was_armed:
+            self.budget.plain_cost(own_s)
+        else:
+            self.budget.sample_cost(own_s)
+            if self.budget.step_s is not None:
+                self.training.noted["step_time"] = {"": self.budget.step_s}
+        self._last_end_ns = self._began_ns = now  # what follows, arming included, is the next step's
+        self._own_ns = 0
+        if time.monotonic() - self._last_flush_s > FLUSH_S:
+            self._flush()
+        if self._stop_after is not None or self.budget.allows(self._step):
+            self._arm()
+
+    def _reset_window(self) -> None:
+        training = self.training
+        assert training is not None
+        self._fired.clear()
+        self._made_by.clear()
+        training.outputs, training.output_grads, training.activations, training.before = {}, {}, {}, {}
+        training.prediction = training.target = None
+        training.batch = ()
+
+    def _arm(self) -> None:
+        """Put hooks on the layers for the coming window."""
+        if self.training is None or self._armed is not None:
+            return
+        self._look_for_models()
+        self._armed = undo = ExitStack()
+        roots = list(self.models.roots.values())
+        compiled = self.notes.compiled or any(is_compiled(r) for r in roots)
+        self.notes.compiled = compiled
+        if compiled and not self._eager_probe:
+            self.notes.give_up("activations", "activations were not looked at: the model is compiled (--eager-probe runs the steps that are read without compilation)")
+            return
+        if compiled:
+            undo.enter_context(torch.compiler.set_stance("force_eager"))
+        for root in roots:
+            undo.callback(root.register_forward_pre_hook(self._root_called, with_kwargs=True).remove)
+        layers = list(self.models.leaf_modules().items())
+        parts = self.budget.thinning()
+        for name, module in layers[self.budget.sampled % parts :: parts]:
+            undo.callback(module.register_forward_hook(functools.partial(self._layer_ran, name)).remove)
+
+    def _disarm(self) -> None:
+        if self._armed is not None:
+            armed, self._armed = self._armed, None
+            armed.close()
+
+    @guarded
+    def _root_called(self, module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        if torch.is_grad_enabled() and self.training is not None and not self.training.batch:
+            self.training.batch = tuple(a for a in (*args, *kwargs.values()) if isinstance(a, Tensor))
+            self.notes.batch(self.training.batch)
+            self.notes.modes(module)
+            self._fire(Moment.START)
+
+    @guarded
+    def _layer_ran(self, name: str, module: nn.Module, args: object, output: object) -> None:
+        training = self.training
+        if training is None or name in training.outputs or not torch.is_grad_enabled():
+            return
+        x = _first_tensor(output)
+        if x is None or not x.is_floating_point() or x.numel() == 0:
+            return
+        if not self._saved_hooks:
+            self._saved_hooks = torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+        x = getattr(x, "_local_tensor", x)
+        first = isinstance(module, CHANNELS_FIRST)
+        training.outputs[name] = output_sample(x, channels_first=first)
+        self.notes.layer(module, x)
+        if x.requires_grad:
+            if x.grad_fn is not None:
+                self._made_by[x.grad_fn._sequence_nr()] = name
+            x.register_hook(functools.partial(self._layer_grad, name, first))
+
+    @guarded
+    def _layer_grad(self, name: str, channels_first: bool, grad: Tensor) -> None:
+        if self.training is not None and self._armed is not None and name not in self.training.output_grads:
+            sample = output_sample(grad, channels_first=channels_first)
+            self.training.output_grads[name] = sample / self._loss_scale if self._loss_scale != 1 else sample
+
+    def _read_graph(self, root: Tensor) -> None:
+        """Activation functions, and parameters that no optimiser owns, from the autograd graph."""
+        assert self.training is not None
+        found = graph.walk(root, read_saved=not self._saved_hooks)
+        self.models.adopt(found.leaves)
+        self.notes.leaves(found.leaves, self._optimizers)
+        if found.compiled:
+            self.notes.compiled = True
+        self.notes.hazards = found.hazards or self.notes.hazards
+        for a in found.activations:
+            place = self._place_of(a.feeder)
+            module = self.models.modules.get(place) if place is not None else None
+            if place is None or module is None or isinstance(module, nn.RNNBase | nn.RNNCellBase):
+                continue  # gates are meant to saturate
+            if place not in self.training.activations:
+                first = isinstance(module, CHANNELS_FIRST)
+                self.training.activations[place] = (a.function, output_sample(a.result, channels_first=first))
+                self.notes.activations[place] = a.function
+
+    def _place_of(self, parameter: Tensor) -> str | None:
+        name = self.models.parameter_names.get(id(parameter))
+        return self.models.owner[name] if name is not None else None
+
+    def _read_gradients(self, optimizer: Optimizer | None) -> None:
+        assert self.training is not None
+        self.training.optimizer = optimizer
+        self.training.parameters = self._parameters_of(optimizer)
+        self._fire(Moment.GRAD)
+        self._look_at_gradients()
+        self.notes.gradients(self.training.parameters)
+        # Of each group of parameters of one shape all are kept: a step is judged parameter by parameter.
+        self.training.before.update(
+            {n: weight_sample(p) for n, p in self.training.parameters.items() if p.grad is not None}
+        )
+
+    def _look_at_gradients(self) -> None:
+        """A gradient that is not finite although the loss is; a scaler would skip the step."""
+        assert self.training is not None
+        if self.notes.non_finite is not None or self.notes.scaler:
+            return
+        for name, p in self.training.parameters.items():
+            if p.grad is not None and not math.isfinite(float(getattr(p.grad, "_local_tensor", p.grad).sum())):
+                self.notes.non_finite_gradient(self._step, name)
+                return
+
+    def _parameters_of(self, optimizer: Optimizer | None) -> dict[str, nn.Parameter]:
+        if optimizer is None or len(self._optimizers) < 2:
+            return self.models.parameters
+        owned = {id(p) for g in optimizer.param_groups for p in g["params"]}
+        return {n: p for n, p in self.models.parameters.items() if id(p) in owned}
+
+    def _fire(self, moment: Moment) -> None:
+        """Read the signals of a moment of the window."""
+        assert self.training is not None
+        self._fired.add(moment)
+        if moment is Moment.STEP and not self._plain_mean:
+            self.training.noted.pop("constant_loss", None)
+        with torch.no_grad():
+            for signal in self._at[moment]:
+                if not signal.each_step:
+                    self._read(signal)
+
+    def _fire_each_step(self) -> None:
+        for signal in self._at[Moment.STEP]:
+            if signal.each_step:
+                self._read(signal)
+
+    def _read(self, signal: Signal) -> None:
+        if signal.name in self._off or self.training is None:
+            return
+        try:
+            reading = signal.read(self.training)
+            if reading is not None:
+                self._outbox.put(signal.name, self._step, *reading)
+        except Exception as error:
+            self.failed(signal.name, error)
+
+    # -- what is noted of each step -----------------------------------------------------------------------------------
+
+    def _unscaled(self, root: Tensor) -> Tensor:
+        """The loss without the factor of a scaler or of accumulation."""
+        if len(self._calls) == 1:
+            inner = self._calls[0].result
+            if inner is root:
+                return root
+            if inner.numel() == 1 and graph.is_scaled(root, inner):
+                if self._armed is not None:
+                    value = float(inner.detach())
+                    self._loss_scale = float(root.detach()) / value if value else 1.0
+                return inner
+        self._plain_mean = False
+        return root
+
+    def _note_loss(self, key: tuple[str, int], inner: Tensor, root: Tensor) -> None:
+        if self._in_step is not None and key in self._loss_sums:
+            return  # a closure that searches along a line: the step's first loss is the one
+        value: float | Tensor = inner.detach().reshape(())
+        if inner.device.type == "cpu":
+            value = float(value)
+            if not math.isfinite(value) and self.notes.non_finite is None:
+                self.notes.non_finite_loss(self._step, root, self._made_by, key)
+        self._loss_sums.setdefault(key, []).append(value)
+        if key not in self._loss_places:
+            name = f"{os.path.basename(key[0])}:{key[1]}"
+            self._loss_places[key] = name if self._loss_places else ""
+            if len(self._loss_places) > 1:
+                self._plain_mean = False
+
+    def _note_losses(self) -> None:
+        assert self.training is not None
+        values: dict[str, float | Tensor] = {}
+        for key, seen in self._loss_sums.items():
+            if all(isinstance(v, float) for v in seen):
+                values[self._loss_places[key]] = math.fsum(seen) / len(seen) if all(map(math.isfinite, seen)) else seen[-1]  # type: ignore[arg-type]
+            else:
+                values[self._loss_places[key]] = torch.stack([torch.as_tensor(v) for v in seen]).mean()
+        self._loss_sums.clear()
+        if values:
+            self.training.noted["loss"] = values
+
+    def _note_rates(self) -> None:
+        assert self.training is not None
+        rates: dict[str, float | Tensor] = {}
+        for group in (g for o in self._optimizers for g in o.param_groups):
+            rate = group.get("lr")
+            if isinstance(rate, float | int | Tensor):
+                rates[str(len(rates))] = rate if isinstance(rate, Tensor) else float(rate)
+        self.training.noted["learning_rate"] = rates
+
+    def _note_leftover(self) -> None:
+        """Before the first backward after a step, gradients should be gone."""
+        if self._armed is None or self.training is None or self._step == 0 or self._in_step is not None:
+            return
+        left = self.training.memory.setdefault("leftover_grad", {})
+        assert isinstance(left, dict)
+        for optimizer in self._optimizers:
+            for name, p in self.notes.probes(optimizer):
+                norm = 0.0 if p.grad is None else float(getattr(p.grad, "_local_tensor", p.grad).norm())
+                left[name] = min(norm, left.get(name, math.inf))
+
+    def _validated(self, kind: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor) -> None:
+        """A loss was evaluated without gradient: part of a validation pass, unless it is over the training loader."""
+        trained = {key[0] for key in self.losses.known}
+        pair = losses.arguments(args, kwargs)
+        if pair is None or (trained and kind not in trained) or self.loaders.on_training_data():
+            return
+        rows = max(1, len(pair[0]) if pair[0].ndim else 1)
+        per = 1.0
+        if kwargs.get("reduction") == "sum":
+            per = pair[1].numel() if kind not in losses.CLASSES else pair[0].numel() / pair[0].shape[1]
+        value = float(result.detach().float().mean()) / per
+        right = losses.accuracy(kind, *pair, kwargs)
+        for name, number in (("valid_loss", value), ("valid_accuracy", right)):
+            if number is not None:
+                entry = self._valid.setdefault(name, [0.0, 0.0])
+                entry[0] += number * rows
+                entry[1] += rows
+
+    def _note_valid(self) -> None:
+        assert self.training is not None
+        if self._valid and self._step > 0:
+            self.training.noted.update({name: {"": total / n} for name, (total, n) in self._valid.items()})
+        self._valid = {}
+
+    # -- housekeeping -------------------------------------------------------------------------------------------------
+
+    def _look_for_models(self, *, force: bool = False) -> None:
+        """Find the watched models again when modules were built since, and begin when there are any."""
+        if not force and self._known_modules == len(self.models.made):
+            return
+        self._known_modules = len(self.models.made)
+        self.models.find(self._optimizers, self._extra)
+        self.notes.parameters(self._optimizers)
+        if self.models.roots or self.models.parameters:
+            root = next(iter(self.models.roots.values()), None)
+            if self.training is None:
+                self.training = Training(root if root is not None else nn.Module())
+            elif root is not None:
+                self.training.model = root
+            self.training.parameters = self.models.parameters
+
+    def _begin_without_optimizer(self) -> None:
+        """A loss is computed and no optimiser was seen: watch the models that were built."""
+        if self._optimizers or self._known_modules == len(self.models.made):
+            return
+        self._known_modules = len(self.models.made)
+        self.models.find_any()
+        if self.models.roots:
+            self.training = self.training or Training(next(iter(self.models.roots.values())))
+            self.training.parameters = self.models.parameters
+            self.notes.parameters([])
+            self._arm()
+
+    def _flush(self, facts: Facts | None = None) -> None:
+        """Put what is buffered on disk; `facts` are the last ones."""
+        self._last_flush_s = time.monotonic()
+        if not self._writable:
+            return
+        try:
+            if facts is not None or self.notes.due():
+                self.record.set_facts(facts or self._facts({}))
+            self.record.flush()
+        except Exception as error:
+            self._writable = False
+            self.failed("writing the record", error)
+
+    def _facts(self, ended: Facts) -> Facts:
+        per_step = self._all_backwards / self._step if self._step else float(self._all_backwards)
+        return self.notes.facts(steps=self._step, backwards_per_step=per_step, budget=self.budget, ended=ended)
+
+    def _silent(self, name: str) -> bool:
+        """Whether to pass over a call: we are closed, busy, switched off, in a forked child, or being traced."""
+        if self._closed or self._busy or name in self._off:
+            return True
+        return self._forked or torch.compiler.is_compiling()
+
+
+def _first_tensor(output: object) -> Tensor | None:
+    """The first tensor of what a module returned."""
+    if isinstance(output, Tensor):
+        return output
+    if isinstance(output, dict):
+        output = tuple(output.values())
+    if isinstance(output, tuple | list):
+        return next((x for x in output if isinstance(x, Tensor)), None)
+    return None

@@ -1,0 +1,246 @@
+"""One watched process from beginning to end: waits for torch, attaches, and closes the record. Imports no torch itself."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import platform
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from ..core import Facts, Run
+from . import redact
+from .store import Writer
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+
+    from .recorder import Recorder
+
+LINES_AROUND = 3
+"""Lines of the user's code that are kept above and below a site."""
+
+SITES = 300
+"""Sites whose lines are kept at the most."""
+
+
+def start(
+    folder: Path | None,
+    *,
+    overhead: float = 0.02,
+    stop_after: int | None = None,
+    eager_probe: bool = False,
+    say: Callable[[str], None] | None = None,
+) -> Session:
+    """Watch this process from now on: at once where torch is imported, else from the moment it will be.
+
+    Args:
+        folder: an existing run folder, or `None` to keep the record in memory.
+        overhead: the share of the run's time that watching may take.
+        stop_after: optimiser steps after which `stop.StopCheck` is raised in the script.
+        eager_probe: whether steps of a compiled model that are read may run without compilation.
+        say: where a sentence about a failure of ours goes; stderr if not given.
+
+    Raises:
+        OSError, sqlite3.Error: the record cannot be made.
+    """
+    session = Session(folder, overhead=overhead, stop_after=stop_after, eager_probe=eager_probe, say=say or say_on_stderr)
+    if "torch" in sys.modules:
+        session.attach()
+    else:
+        sys.meta_path.insert(0, session.waiting)
+    return session
+
+
+class Session:
+    """A record, and the recorder that fills it once there is torch."""
+
+    def __init__(
+        self, folder: Path | None, *, overhead: float, stop_after: int | None, eager_probe: bool, say: Callable[[str], None]
+    ):
+        self.waiting = _OnceTorchIsImported(self.attach)
+        self.recorder: Recorder | None = None
+        self._folder, self._say = folder, say
+        self._options = {"overhead": overhead, "stop_after": stop_after, "eager_probe": eager_probe}
+        self._undo = ExitStack()
+        self._writer = Writer(self._new_path())
+        self._started = time.time()
+        self._argv: list[str] = []
+        self._run: Run | None = None
+        self._lock = threading.Lock()
+
+    def attach(self, models: Sequence[nn.Module] = (), optimizers: Sequence[Optimizer] | None = None) -> None:
+        """Hook into torch, which is imported by now; never raises.
+
+        Args:
+            models, optimizers: what is to be watched although it was built before; optimisers are looked for if `None`.
+        """
+        try:
+            from .attach import attach
+            from .model import optimizers_alive
+            from .recorder import Recorder
+
+            self._argv = list(sys.argv)
+            recorder = Recorder(self._writer, say=self._say, reopen=self._reopen, **self._options)  # type: ignore[arg-type]
+            self._undo = attach(recorder)
+            recorder.adopt(models, optimizers_alive() if optimizers is None else optimizers)
+            self.recorder = recorder
+            here = weakref.ref(recorder)
+            os.register_at_fork(after_in_child=lambda: (r := here()) and r.after_fork())
+        except Exception as error:
+            self._undo.close()
+            self._say(f"trainwright: cannot watch this training ({type(error).__name__}: {error}); it runs unwatched")
+
+    def finish(self, exit_status: int | None = None, exception: BaseException | None = None) -> Run:
+        """Take the hooks off, close the record, and return the run. Idempotent; never raises."""
+        with self._lock:
+            if self._run is None:
+                if self.waiting in sys.meta_path:
+                    sys.meta_path.remove(self.waiting)
+                self._undo.close()
+                self._run = self._close(self._ended(exit_status, exception))
+            return self._run
+
+    def so_far(self) -> Run:
+        """The run up to now, while it goes on."""
+        if self._run is not None:
+            return self._run
+        return self.recorder.so_far(self._ended(None, None)) if self.recorder is not None else Run({}, Facts())
+
+    def _close(self, ended: Facts) -> Run:
+        if self.recorder is not None:
+            return self.recorder.finish(ended, _sources)
+        ended["steps"] = 0
+        try:
+            self._writer.set_facts(ended)
+            self._writer.flush()
+            self._writer.close()
+        except Exception as error:
+            self._say(f"trainwright: cannot write the record ({type(error).__name__}: {error})")
+        return Run({}, ended)
+
+    def _ended(self, status: int | None, exception: BaseException | None) -> Facts:
+        argv = redact.redact_argv(self._argv)
+        torch = sys.modules.get("torch")
+        stopped = self._options["stop_after"]
+        steps = self.recorder.steps if self.recorder is not None else 0
+        facts: Facts = {
+            "script": argv[0] if argv else "",
+            "argv": argv[1:],
+            "started": _iso(self._started),
+            "finished": _iso(time.time()),
+            "exit_status": status,
+            "exception": redact.redact_text(f"{type(exception).__name__}: {exception}"[:2000]) if exception is not None else None,
+            "stopped_by": "interrupt"
+            if isinstance(exception, KeyboardInterrupt)
+            else "check"
+            if stopped is not None and steps >= stopped
+            else None,
+            "versions": {
+                "trainwright": _own_version(),
+                "python": platform.python_version(),
+                "torch": str(getattr(torch, "__version__", "")),
+            },
+            "rank": _whole("RANK", 0),
+            "world_size": _whole("WORLD_SIZE", 1),
+        }
+        return facts
+
+    def _reopen(self) -> Writer:
+        """A record of its own for a forked child that trains."""
+        writer = self._writer = Writer(self._new_path())
+        if "multiprocessing" in sys.modules:  # such a child ends without running exit handlers
+            from multiprocessing.util import Finalize
+
+            Finalize(None, self.finish, exitpriority=0)
+        atexit.register(self.finish)
+        return writer
+
+    def _new_path(self) -> Path | None:
+        """Where this process writes: its rank's file, or one named by its process number where that is taken."""
+        if self._folder is None:
+            return None
+        path = self._folder / f"rank{_whole('RANK', 0)}.sqlite"
+        return path if not path.exists() else self._folder / f"p{os.getpid()}.sqlite"
+
+
+class _OnceTorchIsImported(MetaPathFinder):
+    """First in `sys.meta_path`: finds nothing itself, but calls back when torch has been imported."""
+
+    def __init__(self, call: Callable[[], None]):
+        self._call = call
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if fullname != "torch":
+            return None
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+        found = (f.find_spec(fullname, path, target) for f in list(sys.meta_path))
+        spec = next((s for s in found if s is not None), None)
+        loader = spec.loader if spec is not None else None
+        if loader is None:
+            return None
+        execute = loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            del loader.exec_module  # an attribute of this one loader: its class's method is back
+            execute(module)
+            self._call()
+
+        loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+def _sources(facts: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """The lines around every place of the user's code that the facts name."""
+    import linecache
+
+    texts: dict[str, dict[str, str]] = {}
+    for file, line in list(dict.fromkeys(_sites_in(facts)))[:SITES]:
+        here = texts.setdefault(file, {})
+        for number in range(max(1, line - LINES_AROUND), line + LINES_AROUND + 1):
+            text = linecache.getline(file, number)
+            if text:
+                here[str(number)] = redact.redact_text(text.rstrip("\n"))[:300]
+    return {file: lines for file, lines in texts.items() if lines}
+
+
+def _sites_in(data: object) -> Iterator[tuple[str, int]]:
+    if isinstance(data, Mapping):
+        if isinstance(data.get("file"), str) and isinstance(data.get("line"), int):
+            yield data["file"], data["line"]
+        for value in data.values():
+            yield from _sites_in(value)
+    elif isinstance(data, Iterable) and not isinstance(data, str):
+        for value in data:
+            yield from _sites_in(value)
+
+
+def _whole(name: str, default: int) -> int:
+    value = os.environ.get(name, "")
+    return int(value) if value.isdecimal() else default
+
+
+def _iso(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def _own_version() -> str:
+    from .. import __version__
+
+    return __version__
+
+
+def say_on_stderr(text: str) -> None:
+    if sys.stderr is not None:
+        print(text, file=sys.stderr, flush=True)
