@@ -26,6 +26,7 @@ LAYERS = [
     ["trials"],
     ["fit"],
     ["report"],
+    ["watched"],
     ["cli"],
     ["__main__"],
 ]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         Trial,
         Where,
     )
-    from .observe import Watch, watch
+    from .watched import Watch, watch
     from .observe.store import UnreadableRun, load
     from .rules import diagnose
     from .rules.verdict import Verdict, verdict
@@ -59,8 +59,8 @@ __all__ = [
 if not TYPE_CHECKING:  # a checker reads the imports above, and so still sees a misspelt name
     _MODULES = ("report", "rules", "signals")
     _HOMES = {  # of what does not live in core
-        "Watch": "observe",
-        "watch": "observe",
+        "Watch": "watched",
+        "watch": "watched",
         "UnreadableRun": "observe.store",
         "load": "observe.store",
         "diagnose": "rules",
