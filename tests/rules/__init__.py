@@ -1,0 +1,1 @@
+"""Tests of the rules, on runs made by hand: see `builder`."""
