@@ -1,4 +1,4 @@
-"""The first NaN is named with place and cause; one that did not last, or that a scaler handled, is no alarm."""
+"""The first NaN is named with place and cause; one that did not last or was handled is no alarm."""
 
 import numpy as np
 import pytest

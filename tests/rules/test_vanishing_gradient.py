@@ -13,7 +13,7 @@ DEPTH = 8
 
 
 def run_of(passed=0.1, moved=1e-9, end=1.0, steps=60, grads=True, **facts):
-    """A chain in which a layer gets `passed` of the next one's gradient, and the loss goes from 1 to `end`."""
+    """A chain in which a layer gets `passed` of the next one's gradient; the loss goes from 1 to `end`."""
     names = [f"{i}.weight" for i in range(DEPTH)]
     through = {str(i): np.full(steps, passed ** (DEPTH - 1 - i)) for i in range(DEPTH)}
     return made(

@@ -1,6 +1,6 @@
 """What can be wrong. One file a rule; a rule reads a `Run` and never sees a tensor."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from ..core import Evidence, Finding, Rule, Run, Severity
@@ -75,20 +75,21 @@ def diagnose(
     return tuple(sorted(found, key=lambda f: (-(f.severity or 0), f.steps[0])))
 
 
-def _ask(rule: Rule, run: Run, limits: Mapping[str, float]) -> Iterator[Finding]:
+def _ask(rule: Rule, run: Run, limits: Mapping[str, float]) -> tuple[Finding, ...]:
     if not all(signal in run for signal in rule.needs):
-        return
+        return ()
     try:
-        yield from rule(run, **limits)
+        return rule(run, **limits)
     except Exception as error:  # whatever it is, the user's report must come out, with this in it
-        yield Finding(
-            f"Rule `{rule.name}` failed and was left out, which is a fault of trainwright: "
-            f"{type(error).__name__}: {error}",
-            evidence=(Evidence("rules that failed", 1.0, 0.0, "rules"),),
-            fix="Please report it, with the run folder if you can share it; the other rules are not "
-            "affected.",
-            severity=Severity.HINT,
-            rule=OWN,
+        return (
+            Finding(
+                f"Rule `{rule.name}` failed and was left out, which is a fault of trainwright: "
+                f"{type(error).__name__}: {error}",
+                evidence=(Evidence("rules that failed", 1.0, 0.0, "rules"),),
+                fix="Please report it, with the run folder if you can share it; other rules are not affected.",
+                severity=Severity.HINT,
+                rule=OWN,
+            ),
         )
 
 
