@@ -56,8 +56,8 @@ HERE = {"file": "train.py", "line": 7}
 def a_loss(kind: str, **known: Any) -> dict[str, Any]:
     """What is known of one loss; what is not said is unknown."""
     unknown = dict.fromkeys(
-        "input_shape target_shape input_dtype target_dtype input_range target_range classes sums_to_one input_from "
-        "input_site target_integers target_counts".split()
+        "input_shape target_shape input_dtype target_dtype input_range target_range classes sums_to_one "
+        "input_from input_site target_integers target_counts".split()
     )
     return {"kind": kind, "site": HERE, "reduction": "mean", "extra": {}, **unknown, **known}
 

@@ -99,25 +99,17 @@ def bad_initial_loss(
       2010
     """
     steps, losses = run[loss].at()
-    scales = run[prediction_scale].at()[1]
-    known = run.facts.get("losses", [])
     # Where there is a constant's loss, the loss is one call of one known function: the two compare.
-    constant = run[constant_loss].at()[1]
-    if (
-        len(known) != 1
-        or not len(constant)
-        or not len(losses)
-        or not len(scales)
-        or steps[0] != 0
-        or not np.isfinite(losses[0])
-    ):
-        return
-    chance, first, scale = (
-        _chance(run, known[0], float(constant[0]), logits, oversize),
-        float(losses[0]),
-        float(scales[0]),
+    constants, scales, known = (
+        run[constant_loss].at()[1],
+        run[prediction_scale].at()[1],
+        run.facts.get("losses", []),
     )
-    if chance is None or first <= factor * chance.loss or scale <= chance.scale:
+    if len(known) != 1 or not (len(losses) and len(constants) and len(scales)) or steps[0] != 0:
+        return
+    first, scale = float(losses[0]), float(scales[0])
+    chance = _chance(run, known[0], float(constants[0]), logits, oversize)
+    if chance is None or not np.isfinite(first) or first <= factor * chance.loss or scale <= chance.scale:
         return
     stands = standing(run)
     below = np.flatnonzero(losses < chance.loss)

@@ -8,6 +8,7 @@ from math import sqrt
 from typing import Annotated
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import stats
 from ..core import Case, Evidence, Finding, Limit, Run, Severity, at, rule
@@ -50,7 +51,12 @@ def overfitting(
     rise: Annotated[
         float, Limit("share of the lowest", "SageMaker Debugger's Overfit rule: 0.1 between the losses")
     ] = 0.1,
-    noise: Annotated[float, Limit("standard deviations", "three: 1 in 700 by chance for normal noise")] = 3.0,
+    noise: Annotated[
+        float, Limit("standard deviations", "0 of 2,000 simulated plateaus with noise reach it")
+    ] = 4.0,
+    swings: Annotated[
+        float, Limit("times its swings", "2 % of 4,000 simulated slow random swings reach it, 15 % without")
+    ] = 3.0,
     points: Annotated[
         float, Limit("share of right answers", "one point: below, a set of 2,000 cannot tell")
     ] = 0.01,
@@ -62,11 +68,15 @@ def overfitting(
     worse on all others.
 
     ## Evidence
-    The validation loss (running median of three passes) ends above its lowest by more than `rise` of it and
-    by more than `noise` standard deviations of its pass-to-pass noise, has a rising trend (Theil-Sen, 95 %)
-    over at least `passes` passes since, and the training loss fell over the same steps. The reference is the
-    run's own past. Where the share of right answers was recorded and has not fallen by `points`, it is a
-    HINT: the model is too sure, but not worse.
+    The validation loss (running median of three passes) ends above its lowest by more than
+
+    - `rise` of it,
+    - `noise` standard deviations of the noise from pass to pass, and
+    - `swings` times the largest swing the other way: an earlier rise, or a fall since;
+
+    it has a rising trend (Theil-Sen, 95 %) over at least `passes` passes since, and the training loss fell
+    over the same steps. The reference is the run's own past. Where the share of right answers was recorded
+    and has not fallen by `points`, it is a HINT: the model is too sure, but not worse.
 
     ## What to do
     - **keep-best-weights**: Keep the weights of the lowest validation loss, and stop some passes later.
@@ -95,12 +105,14 @@ def overfitting(
     smooth = stats.smooth(values, 3)
     best = int(smooth.argmin())
     lowest, end = float(smooth[best]), stats.level(values[-3:])
-    jitter = stats.median_abs_deviation(np.diff(values)) / sqrt(2)
-    if len(values) - 1 - best < passes or end - lowest <= max(rise * abs(lowest), noise * jitter):
+    if len(values) - 1 - best < passes or end - lowest <= rise * abs(lowest):
         return
-    trend = stats.theil_sen(steps[best:], values[best:])
     before, after = _training_loss(run, int(steps[best]))
-    if not trend.low > 0 or not after < before:
+    swing = max(_largest_rise(smooth[: best + 1]), _largest_rise(-smooth[best:]))
+    jitter = stats.median_abs_deviation(np.diff(values)) / sqrt(2)
+    rising = stats.theil_sen(steps[best:], values[best:]).low > 0
+    chance = max(noise * jitter, swings * swing)
+    if not rising or not after < before or end - lowest <= chance:
         return
     held = _right_answers(run, int(steps[best]))
     harm = held is None or held[0] - held[1] > points
@@ -112,7 +124,7 @@ def overfitting(
         evidence=(
             Evidence("validation loss at the end", end, lowest + rise * abs(lowest), "loss"),
             Evidence(
-                "its rise since the lowest, limit: noise of a pass", end - lowest, noise * jitter, "loss"
+                "its rise since the lowest, limit: what noise and swings give", end - lowest, chance, "loss"
             ),
             *([Evidence("right answers lost", held[0] - held[1], points, "share")] if held else []),
         ),
@@ -121,6 +133,11 @@ def overfitting(
         fix=f"Keep the weights of step {steps[best]}; add data, augmentation, decay or dropout to go beyond.",
         severity=Severity.HARM if harm else Severity.HINT,
     )
+
+
+def _largest_rise(values: npt.NDArray[np.float64]) -> float:
+    """The most by which a value is above any before it."""
+    return float(np.max(values - np.minimum.accumulate(values)))
 
 
 def _training_loss(run: Run, best: int) -> tuple[float, float]:

@@ -69,7 +69,8 @@ def parameters_outside_optimizer(run: Run) -> Iterator[Finding]:
     - pytorch/pytorch#14467 and #47175, open since 2018 and 2020
     """
     owning: set[str] = set()
-    late, early = [], []
+    late: list[str] = []
+    early: list[str] = []
     for name, p in run.facts.get("parameters", {}).items():
         if p["optimizer"] is not None:
             owning.add(_root(run, name))
@@ -84,7 +85,8 @@ def parameters_outside_optimizer(run: Run) -> Iterator[Finding]:
     borrowed = bool(run.facts.get("loaded")) and {name.partition(".")[0] for name in names} <= _strangers(run)
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     yield Finding(
-        f"{', '.join(f'`{name}`' for name in names[:3])}{more} ({values} values) get gradients, but no optimiser owns them",
+        f"{', '.join(f'`{name}`' for name in names[:3])}{more} ({values} values) get gradients, "
+        f"but no optimiser owns them",
         evidence=(Evidence("parameters with gradient outside every optimiser", len(names), 0, "parameters"),),
         where=tuple(run.where(name) for name in names[:3]),
         steps=(0, max(run.steps - 1, 0)),
@@ -101,7 +103,7 @@ def _root(run: Run, name: str) -> str:
 
 
 def _strangers(run: Run) -> set[str]:
-    """Modules outside the one watched model that get gradients: layers in a Python list, a net that a loss uses.
+    """Modules outside the one model that get gradients: layers in a Python list, or a net that a loss uses.
 
     The model's own children come first, and it knows how many they are.
     """
