@@ -264,6 +264,7 @@ class Facts(TypedDict, total=False):
     batch_size: int | None
     dataset_size: int | None
     shuffled: bool | None
+    restarts: list[int]  # steps at which the script began to train another model (folds, a search)
     roots: list[str]  # class names of the watched models
     modules: dict[str, ModuleFacts]
     parameters: dict[str, ParameterFacts]

@@ -31,6 +31,7 @@ class Budget:
         self.sampled = 0
         self.steps = 0
         self.costs: deque[float] = deque(maxlen=5)
+        self.expected_s = 0.0  # cost of the next reading
         self.fixed: deque[float] = deque(maxlen=15)  # cost of steps that are not read
         self.step_times: deque[float] = deque(maxlen=15)
 
@@ -61,6 +62,7 @@ class Budget:
         """What one whole reading cost: arming, hooks, signals, packing, disarming."""
         self.sampled += 1
         self.costs.append(seconds)
+        self.expected_s = median(self.costs)
 
     def in_startup(self, step: int) -> bool:
         """Whether a reading at `step` is charged to the start-up allowance."""
@@ -72,8 +74,7 @@ class Budget:
             return False
         if self.in_startup(step):
             return True
-        expected = median(self.costs) if self.costs else 0.0
-        return self.spent_s + expected <= self.share * self.elapsed_s
+        return self.spent_s + self.expected_s <= self.share * self.elapsed_s
 
     @property
     def step_s(self) -> float | None:
@@ -88,7 +89,7 @@ class Budget:
         step_s = self.step_s
         if not self.costs or not step_s or self.share <= 0:
             return 1
-        every = median(self.costs) / (self.share * step_s)
+        every = self.expected_s / (self.share * step_s)
         return max(1, min(16, round(every / 200)))
 
     def share_spent(self) -> float | None:

@@ -26,6 +26,8 @@ class Loaders:
         self._loaders: dict[int, Loader] = {}
         self._of_iterator: dict[int, Loader] = {}
         self._current: Loader | None = None
+        self.passes = 0
+        """Passes of the loader that the training stepped on last."""
 
     def started(self, loader: DataLoader[object], iterator: object) -> None:
         """A pass begins."""
@@ -48,6 +50,7 @@ class Loaders:
         """The optimiser has stepped: on the batch handed out last."""
         if self._current is not None:
             self._current.steps += 1
+            self.passes = self._current.passes
 
     def on_training_data(self) -> bool:
         """Whether the batch handed out last came from the loader that feeds the training."""

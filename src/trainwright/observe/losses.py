@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import LossFacts, Site, Training
+from ..core import LossFacts, Site, TensorFacts, Training
 from ..signals.sample import row_sample
 from . import graph
 
@@ -188,6 +188,26 @@ def constant_loss(known: Known, original: Callable[..., Any], training: Training
         with torch.no_grad():
             return float(original(guess, target))
     return None
+
+
+def target_facts(known: Known) -> TensorFacts | None:
+    """Statistics of the numbers that a loss compares with; `None` for class ids."""
+    span = known.facts["target_range"]
+    if known.total is None or known.squares is None or not known.seen or span is None:
+        return None
+    mean = known.total / known.seen
+    variance = np.maximum(known.squares / known.seen - mean**2, 0)
+    few = len(mean) <= COUNTED_CLASSES
+    return {
+        "shape": known.facts["target_shape"] or [],
+        "dtype": known.facts["target_dtype"] or "float32",
+        "mean": float(mean.mean()),
+        "std": float(np.sqrt(np.maximum((known.squares / known.seen).mean() - mean.mean() ** 2, 0))),
+        "low": span[0],
+        "high": span[1],
+        "feature_mean": mean.tolist() if few else None,
+        "feature_std": np.sqrt(variance).tolist() if few else None,
+    }
 
 
 def accuracy(kind: str, x: Tensor, y: Tensor, kwargs: dict[str, Any]) -> float | None:

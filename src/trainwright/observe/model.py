@@ -20,6 +20,9 @@ NOT_LAYERS = (nn.Dropout, nn.Identity, nn.Flatten, nn.Unflatten, nn.modules.drop
 
 CHANNELS_FIRST = (nn.modules.conv._ConvNd, nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)
 
+SEARCHES = 4
+"""Times that the garbage collector is asked for modules: some 50 ms each."""
+
 _WRAPPERS = re.compile(r"(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.|$)")
 
 
@@ -36,7 +39,8 @@ class Models:
         self.parameters: dict[str, nn.Parameter] = {}
         self.parameter_names: dict[int, str] = {}
         self.owner: dict[str, str] = {}  # parameter -> module
-        self._searched = False
+        self._adopted: dict[str, nn.Module] = {}
+        self._searches = 0
 
     def note(self, module: nn.Module) -> None:
         """A module is being constructed: remember where."""
@@ -49,32 +53,30 @@ class Models:
             return known[1]
         return class_site(type(module))
 
-    def find(self, optimizers: Iterable[Optimizer], extra: Iterable[nn.Module] = ()) -> None:
-        """(Re)compute which modules are watched: those that own parameters of the optimisers, and are part of no other."""
-        owned = {id(p): p for o in optimizers for group in o.param_groups for p in group["params"]}
+    def find(self, optimizers: Iterable[Optimizer], extra: Iterable[nn.Module] = (), leaves: Iterable[Tensor] = ()) -> None:
+        """(Re)compute which modules are watched: those that own what is trained, and are part of no other.
+
+        Args:
+            optimizers: their parameters are trained.
+            extra: modules that are watched in any case.
+            leaves: further tensors that are trained, by hand.
+        """
+        trained = (p for o in optimizers for group in o.param_groups for p in group["params"])
+        owned = {id(p): p for p in (*trained, *leaves)}
         roots = self._roots_of(set(owned), [m for ref, _ in self.made.values() if (m := ref()) is not None])
         uncovered = set(owned) - {id(p) for m in roots for p in m.parameters()}
-        if uncovered and not self._searched:
-            # Copied, unpickled, or built before watching began: the garbage collector knows them. Once: it is slow.
-            self._searched = True
-            everything = [o for o in gc.get_objects() if issubclass(type(o), nn.Module)]
-            roots = self._roots_of(set(owned), everything)
+        if uncovered and self._searches < SEARCHES:
+            # Copied, unpickled, or built before watching began: the garbage collector knows them, but is slow.
+            self._searches += 1
+            roots = self._roots_of(set(owned), [o for o in gc.get_objects() if issubclass(type(o), nn.Module)])
         roots = list({id(m): m for m in (*extra, *roots)}.values())
-        if {id(m) for m in roots} != set(self.roots):
+        if [id(m) for m in roots] != list(self.roots):
             self.roots = {id(m): m for m in roots}
             self._name_roots()
         self._name_parts()
         loose = [p for i, p in owned.items() if i not in self.parameter_names]
         for i, p in enumerate(loose):  # tensors that no module owns
             self._add_parameter(f"parameter{i}", p, "")
-
-    def find_any(self) -> None:
-        """Where there is no optimiser: watch every model that was built and can be trained."""
-        alive = [m for ref, _ in self.made.values() if (m := ref()) is not None]
-        if not alive:
-            alive = [o for o in gc.get_objects() if issubclass(type(o), nn.Module)]
-        trainable = {id(p) for m in alive for p in getattr(m, "_parameters", {}).values() if p is not None and p.requires_grad}
-        self.find((), self._roots_of(trainable, alive))
 
     def adopt(self, leaves: Iterable[Tensor]) -> None:
         """Take in parameters that receive a gradient but belong to no watched model: layers in a Python list."""
@@ -88,6 +90,7 @@ class Models:
             for name, p in module._parameters.items():
                 if p is not None and id(p) in strangers:
                     place = self.names.get(id(module)) or self._free(type(module).__name__.lower())
+                    self._adopted[place] = module
                     self._add_module(place, module)
                     self._add_parameter(f"{place}.{name}", p, place)
 
@@ -140,13 +143,16 @@ class Models:
 
     def _roots_of(self, owned: set[int], modules: list[nn.Module]) -> list[nn.Module]:
         children = {id(c) for m in modules for c in getattr(m, "_modules", {}).values() if c is not None}
-        return [
-            m
-            for m in modules
-            if id(m) not in children
-            and hasattr(m, "_parameters")
-            and any(id(p) in owned for p in m.parameters())
-        ]
+        roots: list[nn.Module] = []
+        covered: set[int] = set()
+        for m in modules:
+            if id(m) in children or not hasattr(m, "_parameters"):
+                continue
+            own = {id(p) for p in m.parameters()} & owned
+            if own - covered:  # one that shares all of them is another view of the same model, as torch.jit.script makes
+                covered |= own
+                roots.append(m)
+        return roots
 
     def _name_roots(self) -> None:
         """One model needs no name; several get the name of the user's variable, else of their class."""
@@ -160,8 +166,6 @@ class Models:
             self.prefixes[key] = next(n for n in (name, *(f"{name}{i}" for i in range(2, 1000))) if n not in taken)
 
     def _name_parts(self) -> None:
-        adopted = {n: m for n, m in self.modules.items() if not any(id(m) == id(x) for r in self.roots.values() for x in r.modules())}
-        parameters = {n: p for n, p in self.parameters.items() if self.owner[n] in adopted}
         self.names, self.modules, self.parameters, self.parameter_names, self.owner = {}, {}, {}, {}, {}
         for key, root in self.roots.items():
             for raw, module in root.named_modules():
@@ -173,17 +177,18 @@ class Models:
                 for own, p in module._parameters.items():
                     if p is not None and id(p) not in self.parameter_names:
                         self._add_parameter(f"{name}.{own}" if name else own, p, name)
-        for name, module in adopted.items():
+        for name, module in self._adopted.items():
             self._add_module(name, module)
-        for name, p in parameters.items():
-            self._add_parameter(name, p, name.rpartition(".")[0])
+            for own, p in module._parameters.items():
+                if p is not None:
+                    self._add_parameter(f"{name}.{own}", p, name)
 
     def _add_module(self, name: str, module: nn.Module) -> None:
         self.names[id(module)] = name
         self.modules[name] = module
 
-    def _add_parameter(self, name: str, p: nn.Parameter, module: str) -> None:
-        self.parameters[name] = p
+    def _add_parameter(self, name: str, p: Tensor, module: str) -> None:
+        self.parameters[name] = p  # type: ignore[assignment]  # a plain tensor may be trained too
         self.parameter_names[id(p)] = name
         self.owner[name] = module
 

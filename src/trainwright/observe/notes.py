@@ -14,7 +14,7 @@ from ..core import Facts, NonFinite, OptimizerFacts, ParameterFacts, Site, Tenso
 from . import graph, sites
 from .budget import SHORT_STEP_S, Budget
 from .loaders import Loaders
-from .losses import Losses
+from .losses import Losses, target_facts
 from .model import Models, is_sharded
 
 FEATURES = 1_000
@@ -45,6 +45,7 @@ class Notes:
         self._last_facts_s = -math.inf
         self._eval_modules: dict[str, None] = {}
         self._eval_steps = 0
+        self._restarts: list[int] = []
         self.activations: dict[str, str] = {}
         self.hazards: list[tuple[str, str]] = []
         self.own_failures: list[dict[str, str]] = []
@@ -64,6 +65,13 @@ class Notes:
             "scheduler": None,
         }
         self._optimizers.append((optimizer, facts))
+
+    def begin_anew(self, step: int) -> None:
+        """Another model is trained from `step` on: facts of parts are its own."""
+        self._restarts.append(step)
+        self._optimizers = []
+        self._parameters, self.activations, self._eval_modules, self._clips = {}, {}, {}, {}
+        self._inputs, self._input_sums, self._read_inputs, self._eval_steps = None, None, 0, 0
 
     def scheduler(self, scheduler: object) -> None:
         """A schedule was built; of nested ones the last is the outermost."""
@@ -116,11 +124,7 @@ class Notes:
 
     def parameters(self, optimizers: list[Optimizer]) -> None:
         """Facts of the parameters as they are now; of known ones only the owner is brought up to date."""
-        for name, facts in self._models.parameter_facts(optimizers, known=self._parameters).items():
-            if name in self._parameters:
-                self._parameters[name]["optimizer"] = facts["optimizer"]
-            else:
-                self._parameters[name] = facts
+        self._parameters = self._models.parameter_facts(optimizers, known=self._parameters)
 
     def leaves(self, leaves: list[Tensor], optimizers: list[Optimizer]) -> None:
         """These tensors receive a gradient."""
@@ -253,13 +257,14 @@ class Notes:
             "batch_size": (loader.batch_size if loader is not None else None) or self._rows(first_loss),
             "dataset_size": loader.dataset_size if loader is not None else None,
             "shuffled": loader.shuffled if loader is not None else None,
+            "restarts": self._restarts,
             "roots": [type(m).__name__ for m in self._models.roots.values()],
             "modules": modules,
             "parameters": self._parameters,
             "optimizers": [self._optimizer_facts(o, f) for o, f in self._optimizers],
             "losses": [k.facts for k in self._losses.known.values()],
             "inputs": self._inputs,
-            "targets": None,
+            "targets": next((t for k in self._losses.known.values() if (t := target_facts(k))), None),
             "loaded": self._loaded,
             "non_finite": self.non_finite,
             "eval_during_training": list(self._eval_modules),

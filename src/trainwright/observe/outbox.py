@@ -14,6 +14,10 @@ WAITING = 64
 """Readings of single numbers that may wait on the device before they are fetched together."""
 
 
+TOGETHER = 256
+"""Steps whose numbers are handed over together at the most."""
+
+
 class Record(Protocol):
     """Where readings end."""
 
@@ -25,18 +29,36 @@ class Outbox:
 
     def __init__(self, record: Record):
         self._record = record
+        self._steps: dict[str, tuple[tuple[str, ...], list[int], list[list[float]]]] = {}
         self._waiting: list[tuple[str, int, tuple[str, ...], Tensor]] = []
         self._flying: list[tuple[list[tuple[str, int, tuple[str, ...]]], Tensor, torch.cuda.Event | None]] = []
 
     def put(self, signal: str, step: int, places: tuple[str, ...], values: Tensor | Sequence[float | Tensor]) -> None:
         """One reading. Plain numbers go straight to the record."""
         if not isinstance(values, Tensor):
-            numbers = [v for v in values if not isinstance(v, Tensor)]
+            numbers = [_reading(v) for v in values if not isinstance(v, Tensor)]
             if len(numbers) == len(values):
-                self._record.add(signal, [step], places, [[_reading(v) for v in numbers]])
+                self._put_numbers(signal, step, places, numbers)
                 return
             values = torch.stack([torch.as_tensor(v).detach().float().reshape(()) for v in values])
         self._waiting.append((signal, step, places, values.detach().reshape(-1)))
+
+    def _put_numbers(self, signal: str, step: int, places: tuple[str, ...], numbers: list[float]) -> None:
+        """Numbers of every step are handed to the record by the hundred: one step must cost next to nothing."""
+        known = self._steps.get(signal)
+        if known is not None and (known[0] != places or len(known[1]) >= TOGETHER):
+            self._record.add(signal, known[1], known[0], known[2])
+            known = None
+        if known is None:
+            known = self._steps[signal] = (places, [], [])
+        known[1].append(step)
+        known[2].append(numbers)
+
+    def hand_over(self) -> None:
+        """Give the record what it has not been given yet."""
+        for signal, (places, steps, rows) in self._steps.items():
+            self._record.add(signal, steps, places, rows)
+        self._steps.clear()
 
     def send(self, *, soon: bool = True) -> None:
         """Start the copy of what waits; without `soon`, only when much does."""
@@ -71,4 +93,4 @@ class Outbox:
 def _reading(value: float | Tensor) -> float:
     """A record uses NaN for "no reading": a reading that is not a number becomes infinity."""
     value = float(value)
-    return math.inf if math.isnan(value) else value
+    return value if value == value else math.inf

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import math
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -17,6 +16,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.optim import Optimizer
 
 from .. import signals
@@ -56,16 +56,17 @@ def guarded(handler: Callable[Concatenate[Recorder, P], None]) -> Callable[Conca
 
     @functools.wraps(handler)
     def call(self: Recorder, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        if self._silent(name):
+        # Closed, busy (ourselves, or another thread), in a forked child, switched off, or being traced: pass over.
+        if self._closed or self._busy or self._forked or name in self._off or torch.compiler.is_compiling():
             return
-        self._busy = threading.get_ident()
+        self._busy = True
         self._began_ns = time.perf_counter_ns()
         try:
             handler(self, *args, **kwargs)
         except Exception as error:
             self.failed(name, error)
         finally:
-            self._busy = 0
+            self._busy = False
             self._own_ns += time.perf_counter_ns() - self._began_ns
 
     return call
@@ -92,16 +93,22 @@ class Recorder:
         self.budget = Budget(overhead)
         self._outbox = Outbox(record)
         self._at: dict[Moment, list[Signal]] = {m: [s for s in what if s.at is m] for m in Moment}
+        self._each_step = [s for s in what if s.each_step]
         self._stop_after, self._eager_probe, self._say, self._reopen = stop_after, eager_probe, say, reopen
-        self._pid, self._busy, self._closed = os.getpid(), 0, False
+        self._busy, self._closed = False, False
         self._own_ns = 0  # spent in the handlers since the last step's end
         self._began_ns = 0  # when the handler that runs now was entered
         self._extra: tuple[nn.Module, ...] = ()
+        self._leaves: tuple[Tensor, ...] = ()  # what is trained by hand
         self._failures: dict[str, int] = {}
         self._off: set[str] = set()
         self._optimizers: list[Optimizer] = []
+        self._candidates: tuple[Optimizer, ...] = ()  # alive when watching began; it is not known which of them are used
         self._primary: Optimizer | None = None
+        self._since_primary = 0  # steps of one other optimiser since the primary's last
+        self._segment = 0  # the step at which the training that goes on now began
         self._armed: ExitStack | None = None
+        self._layers: dict[int, str] = {}  # modules whose output is read in this window
         self._armed_ns = 0
         self._fired: set[Moment] = set()
         self._step, self._depth, self._backwards, self._all_backwards = 0, 0, 0, 0
@@ -130,10 +137,13 @@ class Recorder:
     def optimizer_made(self, optimizer: Optimizer) -> None:
         if any(o is optimizer for o in self._optimizers):
             return
+        if self._step > self._segment:
+            self._begin_anew()
         self._optimizers.append(optimizer)
+        self._candidates = ()
         self.notes.optimizer(optimizer, sites.site(building=optimizer, depth=4))
         self._look_for_models(force=True)
-        if self._step == 0:
+        if self._step == self._segment:
             self._disarm()
             self._arm()
 
@@ -219,11 +229,11 @@ class Recorder:
         root = tensors if isinstance(tensors, Tensor) else next(iter(tensors), None) if isinstance(tensors, Sequence) else None
         if not isinstance(root, Tensor):
             return
-        if self.training is None:
-            self._begin_without_optimizer()
+        if not self._optimizers and self._backwards == 0:
+            self._look_at_leaves(root)
         if self.training is None:
             return
-        if not self._optimizers and self._backwards:  # no optimiser at all: every backward is a step
+        if self._backwards and self._by_hand():  # every backward is a step
             if self._armed is not None:
                 self._fire(Moment.STEP)
             self._end_window()
@@ -246,13 +256,14 @@ class Recorder:
         self._depth = max(0, self._depth - 1)
         if self._depth == 0 and self.training is not None:
             self.training.loss = None  # the graph is the script's to free
-            if not self._optimizers and self._armed is not None:
+            if self._armed is not None and self._by_hand():
                 self._read_gradients(None)
 
     @guarded
     def before_step(self, optimizer: Optimizer) -> None:
         if not any(o is optimizer for o in self._optimizers):  # built before watching began, or unpickled
             self._optimizers.append(optimizer)
+            self._candidates = ()
             self.notes.optimizer(optimizer, None)
             self._look_for_models(force=True)
         self._primary = self._primary or optimizer
@@ -266,7 +277,7 @@ class Recorder:
     def after_step(self, optimizer: Optimizer) -> None:
         """An optimiser has stepped. The one place where a script may be stopped on purpose."""
         self._after_step(optimizer)
-        if self._stop_after is not None and self._step >= self._stop_after and not self._silent("stop"):
+        if self._stop_after is not None and self._step >= self._stop_after and not self._closed:
             raise StopCheck(f"{self._step} optimiser steps were seen")
 
     @guarded
@@ -282,8 +293,28 @@ class Recorder:
             self.training.parameters = self._parameters_of(optimizer)
             self._fire(Moment.STEP)
         self.loaders.stepped()
-        if optimizer is self._primary:
-            self._end_window()
+        if optimizer is not self._primary:
+            self._since_primary += 1
+            if self._since_primary < 2:
+                return
+            self._primary = optimizer  # the one that went before is used more seldom, or no more
+        self._since_primary = 0
+        self._end_window()
+
+    def _begin_anew(self) -> None:
+        """An optimiser is built in the middle: the script trains one model after the other (folds, a search, phases),
+        and what follows is a training of its own. Should an earlier optimiser step again, it is taken in again."""
+        self._disarm()
+        self._optimizers, self._primary = [], None
+        self._segment = self._step
+        self.notes.begin_anew(self._step)
+        self.losses.known.clear()
+        self._loss_places.clear()
+        self._loss_sums.clear()
+        self._plain_mean = True
+        if self.training is not None:
+            self.training.memory.clear()
+            self._reset_window()
 
     @guarded
     def scaled_step(self, scaler: object, optimizer: object, result: object) -> None:
@@ -294,15 +325,22 @@ class Recorder:
             self._backwards = 0
         self._stepped = False
 
+    def _by_hand(self) -> bool:
+        """Whether no optimiser is at work: the script changes the weights itself."""
+        return not self._optimizers and not self._candidates
+
     # -- beginning and end --------------------------------------------------------------------------------------------
 
     def adopt(self, models: Sequence[nn.Module], optimizers: Sequence[Optimizer]) -> None:
         """Take what was built before watching began."""
-        self._extra = tuple(models)
-        for optimizer in optimizers:
-            self.optimizer_made(optimizer)
-        if models and not optimizers:
+        self._extra, self._candidates = tuple(models), tuple(optimizers)
+        self._adopt()
+
+    @guarded
+    def _adopt(self) -> None:
+        if self._extra or self._candidates:
             self._look_for_models(force=True)
+            self._arm()
 
     @property
     def steps(self) -> int:
@@ -313,6 +351,7 @@ class Recorder:
         """The run up to now."""
         self._outbox.send()
         self._outbox.collect(wait=True)
+        self._outbox.hand_over()
         self.record.set_facts(self._facts(ended))
         return self.record.run()
 
@@ -360,11 +399,11 @@ class Recorder:
     def _restart(self) -> None:
         """A forked child trains: it gets a record of its own, and its steps are counted from 0."""
         assert self._reopen is not None
-        self._forked, self._pid = False, os.getpid()
+        self._forked = False
         self.record = self._reopen()
         self._outbox = Outbox(self.record)
         self.budget = Budget(self.budget.share)
-        self._step = self._depth = self._backwards = self._all_backwards = 0
+        self._step = self._depth = self._backwards = self._all_backwards = self._segment = 0
         self._writable = True
 
     # -- one window ---------------------------------------------------------------------------------------------------
@@ -372,20 +411,20 @@ class Recorder:
     def _end_window(self) -> None:
         """A step is complete: write it, settle the account, decide about the next."""
         assert self.training is not None
-        was_armed, startup = self._armed is not None, self.budget.in_startup(self._step)
+        was_armed, startup = self._armed is not None, self.budget.in_startup(self._step - self._segment)
         self._disarm()
         self._note_losses()
         self._note_valid()
-        loader = self.loaders.training
-        if loader is not None:
-            self.training.noted["epoch"] = {"": float(loader.passes)}
+        if self.loaders.passes:
+            self.training.noted["epoch"] = {"": float(self.loaders.passes)}
         self._fire_each_step()
         self._outbox.send(soon=was_armed)
-        self._outbox.collect()
+        if was_armed:
+            self._outbox.collect()
+            self._reset_window()
         self._step += 1
         self.training.step = self._step
         self._backwards = 0
-        self._reset_window()
         now = time.perf_counter_ns()
         own_s = (self._own_ns + now - self._began_ns) / 1e9
         wall_s = (now - self._last_end_ns) / 1e9
@@ -401,7 +440,7 @@ class Recorder:
         self._own_ns = 0
         if time.monotonic() - self._last_flush_s > FLUSH_S:
             self._flush()
-        if self._stop_after is not None or self.budget.allows(self._step):
+        if self._stop_after is not None or self.budget.allows(self._step - self._segment):
             self._arm()
 
     def _reset_window(self) -> None:
@@ -427,22 +466,32 @@ class Recorder:
             return
         if compiled:
             undo.enter_context(torch.compiler.set_stance("force_eager"))
-        for root in roots:
-            undo.callback(root.register_forward_pre_hook(self._root_called, with_kwargs=True).remove)
-        layers = list(self.models.leaf_modules().items())
         parts = self.budget.thinning()
-        for name, module in layers[self.budget.sampled % parts :: parts]:
-            undo.callback(module.register_forward_hook(functools.partial(self._layer_ran, name)).remove)
+        layers = list(self.models.leaf_modules().items())[self.budget.sampled % parts :: parts]
+        self._layers = {id(module): name for name, module in layers}
+        # Global hooks, and only for this window: a hook on the script's own modules would be copied, pickled and
+        # scripted along with them (copy.deepcopy, torch.save, torch.jit.script), and the script would not be unchanged.
+        undo.callback(register_module_forward_pre_hook(self._module_called).remove)
+        undo.callback(register_module_forward_hook(self._module_ran).remove)
 
     def _disarm(self) -> None:
         if self._armed is not None:
             armed, self._armed = self._armed, None
             armed.close()
 
+    def _module_called(self, module: nn.Module, args: tuple[object, ...]) -> None:
+        if id(module) in self.models.roots:
+            self._root_called(module, args)
+
+    def _module_ran(self, module: nn.Module, args: object, output: object) -> None:
+        name = self._layers.get(id(module))
+        if name is not None:
+            self._layer_ran(name, module, args, output)
+
     @guarded
-    def _root_called(self, module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
-        if torch.is_grad_enabled() and self.training is not None and not self.training.batch:
-            self.training.batch = tuple(a for a in (*args, *kwargs.values()) if isinstance(a, Tensor))
+    def _root_called(self, module: nn.Module, args: tuple[object, ...]) -> None:
+        if torch.is_grad_enabled() and self.training is not None and not self.training.batch and not torch.jit.is_tracing():
+            self.training.batch = tuple(a for a in args if isinstance(a, Tensor))
             self.notes.batch(self.training.batch)
             self.notes.modes(module)
             self._fire(Moment.START)
@@ -450,11 +499,15 @@ class Recorder:
     @guarded
     def _layer_ran(self, name: str, module: nn.Module, args: object, output: object) -> None:
         training = self.training
-        if training is None or name in training.outputs or not torch.is_grad_enabled():
+        if training is None or name in training.outputs or not torch.is_grad_enabled() or torch.jit.is_tracing():
             return
         x = _first_tensor(output)
         if x is None or not x.is_floating_point() or x.numel() == 0:
             return
+        if not training.batch and isinstance(args, tuple) and not training.outputs:
+            # The script calls a part of the model (as LightningModule.training_step does), or by keywords.
+            training.batch = tuple(a for a in args if isinstance(a, Tensor))
+            self.notes.batch(training.batch)
         if not self._saved_hooks:
             self._saved_hooks = torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
         x = getattr(x, "_local_tensor", x)
@@ -535,8 +588,9 @@ class Recorder:
                     self._read(signal)
 
     def _fire_each_step(self) -> None:
-        for signal in self._at[Moment.STEP]:
-            if signal.each_step:
+        assert self.training is not None
+        for signal in self._each_step:
+            if signal.name in self.training.noted:
                 self._read(signal)
 
     def _read(self, signal: Signal) -> None:
@@ -568,9 +622,11 @@ class Recorder:
     def _note_loss(self, key: tuple[str, int], inner: Tensor, root: Tensor) -> None:
         if self._in_step is not None and key in self._loss_sums:
             return  # a closure that searches along a line: the step's first loss is the one
-        value: float | Tensor = inner.detach().reshape(())
-        if inner.device.type == "cpu":
-            value = float(value)
+        value: float | Tensor
+        if not inner.is_cpu:
+            value = inner.detach().reshape(())
+        else:
+            value = inner.item()
             if not math.isfinite(value) and self.notes.non_finite is None:
                 self.notes.non_finite_loss(self._step, root, self._made_by, key)
         self._loss_sums.setdefault(key, []).append(value)
@@ -584,7 +640,9 @@ class Recorder:
         assert self.training is not None
         values: dict[str, float | Tensor] = {}
         for key, seen in self._loss_sums.items():
-            if all(isinstance(v, float) for v in seen):
+            if len(seen) == 1:
+                values[self._loss_places[key]] = seen[0]
+            elif all(isinstance(v, float) for v in seen):
                 values[self._loss_places[key]] = math.fsum(seen) / len(seen) if all(map(math.isfinite, seen)) else seen[-1]  # type: ignore[arg-type]
             else:
                 values[self._loss_places[key]] = torch.stack([torch.as_tensor(v) for v in seen]).mean()
@@ -603,7 +661,7 @@ class Recorder:
 
     def _note_leftover(self) -> None:
         """Before the first backward after a step, gradients should be gone."""
-        if self._armed is None or self.training is None or self._step == 0 or self._in_step is not None:
+        if self._armed is None or self.training is None or self._step == self._segment or self._in_step is not None:
             return
         left = self.training.memory.setdefault("leftover_grad", {})
         assert isinstance(left, dict)
@@ -632,7 +690,9 @@ class Recorder:
 
     def _note_valid(self) -> None:
         assert self.training is not None
-        if self._valid and self._step > 0:
+        if not self._valid:
+            return
+        if self._step > 0:
             self.training.noted.update({name: {"": total / n} for name, (total, n) in self._valid.items()})
         self._valid = {}
 
@@ -643,7 +703,10 @@ class Recorder:
         if not force and self._known_modules == len(self.models.made):
             return
         self._known_modules = len(self.models.made)
-        self.models.find(self._optimizers, self._extra)
+        self.models.find((*self._optimizers, *self._candidates), self._extra, self._leaves)
+        self._begin()
+
+    def _begin(self) -> None:
         self.notes.parameters(self._optimizers)
         if self.models.roots or self.models.parameters:
             root = next(iter(self.models.roots.values()), None)
@@ -653,17 +716,17 @@ class Recorder:
                 self.training.model = root
             self.training.parameters = self.models.parameters
 
-    def _begin_without_optimizer(self) -> None:
-        """A loss is computed and no optimiser was seen: watch the models that were built."""
-        if self._optimizers or self._known_modules == len(self.models.made):
-            return
-        self._known_modules = len(self.models.made)
-        self.models.find_any()
-        if self.models.roots:
-            self.training = self.training or Training(next(iter(self.models.roots.values())))
-            self.training.parameters = self.models.parameters
-            self.notes.parameters([])
-            self._arm()
+    def _look_at_leaves(self, root: Tensor) -> None:
+        """No optimiser was built under our eyes: which of those alive is it, or are the weights changed by hand?"""
+        leaves = graph.walk(root, read_saved=False).leaves
+        ids = {id(p) for p in leaves}
+        self._candidates = tuple(
+            o for o in self._candidates if any(id(p) in ids for g in o.param_groups for p in g["params"])
+        )
+        known = self.models.parameter_names
+        if not self._candidates and not all(id(p) in known for p in leaves):
+            self._leaves = tuple(leaves)
+            self._look_for_models(force=True)
 
     def _flush(self, facts: Facts | None = None) -> None:
         """Put what is buffered on disk; `facts` are the last ones."""
@@ -673,6 +736,7 @@ class Recorder:
         try:
             if facts is not None or self.notes.due():
                 self.record.set_facts(facts or self._facts({}))
+            self._outbox.hand_over()
             self.record.flush()
         except Exception as error:
             self._writable = False
@@ -681,12 +745,6 @@ class Recorder:
     def _facts(self, ended: Facts) -> Facts:
         per_step = self._all_backwards / self._step if self._step else float(self._all_backwards)
         return self.notes.facts(steps=self._step, backwards_per_step=per_step, budget=self.budget, ended=ended)
-
-    def _silent(self, name: str) -> bool:
-        """Whether to pass over a call: we are closed, busy, switched off, in a forked child, or being traced."""
-        if self._closed or self._busy or name in self._off:
-            return True
-        return self._forked or torch.compiler.is_compiling()
 
 
 def _first_tensor(output: object) -> Tensor | None:
