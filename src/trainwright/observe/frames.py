@@ -13,7 +13,7 @@ R = TypeVar("R")
 
 OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
-# `warnings.warn(..., stacklevel=2)` does not count frames of files so named: it still names the caller's line.
+# `warnings.warn(..., stacklevel=2)` does not count frames of files so named: it names the caller's line.
 _UNCOUNTED = OURS + "importlib._bootstrap"
 
 

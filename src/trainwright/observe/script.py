@@ -77,7 +77,7 @@ def run_script(path: str, args: Sequence[str]) -> End:
             code = compile(file.read(), full, "exec", dont_inherit=True)
         exec(code, main.__dict__)
 
-    return _run(execute, below=3 if sys.version_info < (3, 12) else 2)  # before 3.12, `exec` counts as one
+    return _run(execute, below=3 if sys.version_info < (3, 12) else 2)
 
 
 def run_module(name: str, args: Sequence[str]) -> End:
@@ -105,6 +105,18 @@ def run_exit_handlers() -> None:
     atexit._run_exitfuncs()
 
 
+def leave() -> None:
+    """Take the script's modules off our way: what we import from here on is ours again."""
+    if _folder in sys.path:
+        sys.path.remove(_folder)
+    sys.modules.update(_hidden)
+
+
+_folder = ""
+_hidden: dict[str, ModuleType] = {}
+"""Modules we have imported that a file beside the script has the name of."""
+
+
 def _fresh_main() -> ModuleType:
     """An empty `__main__` in the place of ours: pickle and spawned processes look there for its classes."""
     main = ModuleType("__main__")
@@ -125,15 +137,16 @@ def _set_arguments(argv: list[str], after_python: list[str]) -> None:
 
 
 def _set_first_on_path(folder: str) -> None:
-    """Put the script's own folder in the place of ours, and let its modules win over namesakes we imported."""
+    """Put the script's own folder in the place of ours; its modules win over namesakes we have imported."""
     if sys.flags.safe_path:  # python -P: then neither has a place
         return
-    sys.path[0] = folder
+    global _folder
+    sys.path[0] = _folder = folder
     for name in sys.stdlib_module_names & sys.modules.keys() - {"__main__", "encodings"}:
         spec = getattr(sys.modules[name], "__spec__", None)
         shadowed = any(os.path.exists(os.path.join(folder, name + end)) for end in (".py", "/__init__.py"))
         if shadowed and spec is not None and spec.has_location:
-            del sys.modules[name]
+            _hidden[name] = sys.modules.pop(name)
 
 
 def _run(execute: Callable[[], object], below: int = 2) -> End:
@@ -152,10 +165,11 @@ def _run(execute: Callable[[], object], below: int = 2) -> End:
 
 
 def _depth() -> int:
-    """Frames below the caller's."""
+    """Frames below the caller's; before 3.12, `exec` itself counts as one, as in `python -m trainwright`."""
     frame, depth = sys._getframe(1).f_back, 0
     while frame is not None:
-        frame, depth = frame.f_back, depth + 1
+        by_exec = sys.version_info < (3, 12) and frame.f_code is runpy._run_code.__code__  # type: ignore[attr-defined]
+        frame, depth = frame.f_back, depth + (2 if by_exec else 1)
     return depth
 
 

@@ -1,7 +1,7 @@
 """Runs at the start of every python that a watched script starts: waits for torch, then has it watched.
 
-Python imports the first `sitecustomize` on its path, so this steps aside: it takes its own folder off the path
-and runs the one that would have been found without it. `trainwright` itself is imported only when torch is.
+Python imports the first `sitecustomize` on its path, so this steps aside: it takes its folder off the path
+and runs the one that would be found without it. `trainwright` is imported only when torch is.
 """
 
 import os
