@@ -86,7 +86,7 @@ def _ask(rule: Rule, run: Run, limits: Mapping[str, float]) -> tuple[Finding, ..
                 f"Rule `{rule.name}` failed and was left out, which is a fault of trainwright: "
                 f"{type(error).__name__}: {error}",
                 evidence=(Evidence("rules that failed", 1.0, 0.0, "rules"),),
-                fix="Please report it, with the run folder if you can share it; other rules are not affected.",
+                fix="Please report it, with the run folder if you can; the other rules are not affected.",
                 severity=Severity.HINT,
                 rule=OWN,
             ),

@@ -15,7 +15,7 @@ from .depth import LAYERS, layers, only, pace, weights
 from .divergence import diverged
 
 STILL = 1e-7
-"""Change per step below which no weight gets anywhere: 1 % in 100,000 steps."""
+"""Change per step below which the first weights get nowhere: 1 % in 100,000 steps."""
 
 
 def relu_stack(gain: float) -> None:
@@ -64,10 +64,10 @@ def bad_initial_scale(
     the same way.
 
     ## Evidence
-    At the first reading the standard deviation of the hidden layers' outputs changes by a factor of `factor`
-    or more a layer in the median, in one direction, and by `change` or more over all. He's or Glorot's start
-    gives 1 a layer. It is harm if the loss then is no better than a constant prediction and does not improve,
-    or diverges; otherwise a hint.
+    At the first reading the standard deviation of the hidden layers' outputs changes by a factor of `factor` or
+    more a layer in the median, in one direction, and by `change` or more over all. He's or Glorot's start gives 1 a
+    layer. It is harm if the loss then diverges or is no better than a constant prediction and does not improve, or
+    if, before that can be known, the first layers stand still; otherwise a hint.
 
     ## What to do
     - **unit-variance-init**: Start with weights that keep the variance of activations from layer to layer.
@@ -104,7 +104,7 @@ def bad_initial_scale(
     ):
         return
     stands, away = standing(run), diverged(run)
-    still = pace(run, weights(run)) < STILL and no_better(run)
+    still = pace(run, weights(run)[:2]) < STILL and no_better(run)
     harm = bool(away) if grows else (stands.stuck if stands else still)
     first, last = seen.places[0], seen.places[-1]
     yield Finding(

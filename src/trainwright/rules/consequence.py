@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ STEPS = 20
 """Fewer losses than this show no consequence: the median of a quarter rests on at least five."""
 
 MARGIN = 0.02
-"""A loss within 2 % of the constant predictor's has learned nothing: the reference itself is a sample's."""
+"""A loss within 2 % of the constant predictor's has learned nothing, however exactly both are known."""
 
 TREND = 0.01
 """A loss that falls by less than 1 % of itself over half of the run does not improve."""
@@ -27,6 +28,8 @@ class Standing(NamedTuple):
     """Median over the last quarter of the steps; infinite where most of them are not finite."""
     constant: float
     """The loss of the best constant prediction; NaN = unknown."""
+    error: float
+    """Standard error of the difference of the two, from the spread of the late losses."""
     improving: bool
     """It still falls, beyond its own noise, over the last half of the steps."""
     steps: tuple[int, int]
@@ -34,8 +37,10 @@ class Standing(NamedTuple):
 
     @property
     def learned(self) -> bool | None:
-        """The loss is better than a constant prediction's; `None` = there is no such reference."""
-        return self.late < (1 - MARGIN) * self.constant if self.constant > 0 else None
+        """The loss is better than a constant prediction's beyond noise; `None` = there is no such reference."""
+        if not self.constant > 0:
+            return None
+        return self.late < self.constant - max(MARGIN * self.constant, self.error)
 
     @property
     def stuck(self) -> bool:
@@ -61,19 +66,25 @@ def standing(run: Run) -> Standing | None:
     trend = stats.theil_sen(*stats.blocks(np.arange(len(half)), half, 20))
     fall = -trend.slope * len(half)
     reference = run[constant_loss].at()[1] if constant_loss in run else np.empty(0)
+    # The reference is a sample's, too: as many batches as it has readings. 1.25: of a median, by that of a mean.
+    batches = 1 / len(quarter) + 1 / max(len(reference), 1)
     return Standing(
         late,
         float(reference[-1]) if len(reference) else float("nan"),
+        1.25 * stats.median_abs_deviation(quarter) * sqrt(batches) if np.isfinite(late) else 0.0,
         bool(np.isfinite(late) and trend.high < 0 and fall > TREND * abs(late)),
         (int(steps[-len(quarter)]), int(steps[-1])),
     )
 
 
 def no_better(run: Run) -> bool:
-    """Whether the last losses, however few were seen, are no better than a constant prediction's."""
+    """Whether the last losses, however few were seen, are no better than a constant prediction's, within "
+    "their noise."""
     if loss not in run or constant_loss not in run:
         return False
     losses, reference = run[loss].at()[1], run[constant_loss].at()[1]
     if not len(losses) or not len(reference):
         return False
-    return bool(np.median(losses[-5:]) >= (1 - MARGIN) * reference[-1])
+    last = losses[-10:]
+    noise = 2 * stats.median_abs_deviation(last) / len(last) ** 0.5
+    return bool(np.median(last[-5:]) + noise >= (1 - MARGIN) * reference[-1]) or not np.isfinite(last[-1])

@@ -82,35 +82,37 @@ def dead_units(
     - Lu et al., "Dying ReLU and initialization: theory and numerical examples", 2019
     - Maas, Hannun & Ng, "Rectifier nonlinearities improve neural network acoustic models", 2013
     """
-    stands = standing(run)
+    stands, series = standing(run), run[dead_share]
     stuck = stands.stuck if stands else False
-    series = run[dead_share]
-    for place in series.places:
-        steps, shares = series.at(place)
-        if not len(shares) or shares[-1] < share:
-            continue
-        cut_off = shares[-1] == 1 and _no_gradient(run, place) and (stuck or (not stands and no_better(run)))
-        since = (
-            int(steps[int(np.flatnonzero(shares < share)[-1]) + 1])
-            if (shares < share).any()
-            else int(steps[0])
-        )
-        yield Finding(
-            f"{shares[-1]:.0%} of the units behind `{place}` are zero for every sample"
-            + (", and its weights get no gradient at all" if cut_off else "")
-            + (f"; the loss stays at {stands.late:.4g}" if stands and stuck else ""),
-            evidence=(
-                Evidence("dead units", float(shares[-1]), share, "share of units"),
-                *((stands.evidence,) if stands else ()),
+    dead = {place: series.at(place) for place in series.places}
+    dead = {place: s for place, s in dead.items() if len(s[1]) and s[1][-1] > share}
+    if not dead:
+        return
+    worst = max(dead, key=lambda place: float(dead[place][1][-1]))
+    steps, shares = dead[worst]
+    cut_off = shares[-1] == 1 and _no_gradient(run, worst) and (stuck or (not stands and no_better(run)))
+    alive = np.flatnonzero(shares <= share)
+    since = int(steps[alive[-1] + 1]) if len(alive) else int(steps[0])
+    more = f", and more than {share:.0%} behind {len(dead) - 1} more" if len(dead) > 1 else ""
+    stays = f"; the loss stays at {stands.late:.4g}" if stands and stuck else ""
+    yield Finding(
+        f"{shares[-1]:.0%} of the units behind `{worst}` are zero for every sample{more}"
+        + (f", and `{worst}` gets no gradient at all" if cut_off else "")
+        + stays,
+        evidence=(
+            *(
+                Evidence(f"dead units behind `{p}`", float(s[1][-1]), share, "share of units")
+                for p, s in dead.items()
             ),
-            where=(run.where(place),),
-            steps=(since, int(steps[-1])),
-            fix=f"Start `{place}` with zero bias, and scale its input to mean 0 and standard deviation 1."
-            if since <= FIRST
-            else f"Lower the learning rate, or put a `nn.LeakyReLU` behind `{place}`, so that its units can "
-            f"come back.",
-            severity=Severity.HARM if stuck or cut_off else Severity.HINT,
-        )
+            *((stands.evidence,) if stands else ()),
+        ),
+        where=tuple(run.where(place) for place in sorted(dead, key=lambda place: -dead[place][1][-1])),
+        steps=(since, int(steps[-1])),
+        fix=f"Start `{worst}` with zero bias, and scale its input to mean 0 and standard deviation 1."
+        if since <= FIRST
+        else f"Lower the learning rate, or put `nn.LeakyReLU` behind `{worst}`, so that its units can wake.",
+        severity=Severity.HARM if stuck or cut_off else Severity.HINT,
+    )
 
 
 def _no_gradient(run: Run, module: str) -> bool:

@@ -17,30 +17,28 @@ GROSS = 0.9
 """Before the loss can tell: a layer that lets a tenth of the gradient through from the first step on."""
 
 
-def tanh_layers(std: float) -> None:
-    """Train four tanh layers whose weights start with standard deviation `std`."""
+def sigmoid_layers(bias: float) -> None:
+    """Train two sigmoid layers whose biases start at `bias`."""
     import torch
     from torch import nn
 
-    net = nn.Sequential(nn.Linear(16, 64), nn.Tanh())
-    net.extend(m for _ in range(3) for m in (nn.Linear(64, 64), nn.Tanh()))
-    net.append(nn.Linear(64, 4))
-    for m in list(net)[:-1]:
-        if isinstance(m, nn.Linear):
-            nn.init.normal_(m.weight, std=std)
-    sgd = torch.optim.SGD(net.parameters(), lr=0.05)
+    first, second = nn.Linear(16, 64), nn.Linear(64, 64)
+    net = nn.Sequential(first, nn.Sigmoid(), second, nn.Sigmoid(), nn.Linear(64, 4))
+    nn.init.constant_(first.bias, bias)
+    nn.init.constant_(second.bias, bias)
+    adam = torch.optim.Adam(net.parameters(), lr=0.003)
     for _ in range(300):
         x = torch.randn(64, 16)
         loss = nn.functional.cross_entropy(net(x), x[:, :4].argmax(1))
-        sgd.zero_grad()
+        adam.zero_grad()
         loss.backward()
-        sgd.step()
+        adam.step()
 
 
 @rule(
     severity=Severity.HARM,
     needs=(saturated_share,),
-    case=Case(sick=partial(tanh_layers, 3.0), healthy=partial(tanh_layers, 0.15)),
+    case=Case(sick=partial(sigmoid_layers, 8.0), healthy=partial(sigmoid_layers, 0.0)),
 )
 def saturated_units(
     run: Run,
@@ -90,26 +88,29 @@ def saturated_units(
     """
     stands, series = standing(run), run[saturated_share]
     output = run[activation_std].places[-1:] if activation_std in run else ()
-    for place in series.places:
-        steps, shares = series.at(place)
-        if place in output or len(shares) < patience or not np.all(shares[-patience:] > share):
-            continue
-        harm = stands.stuck if stands else bool(np.all(shares > GROSS)) and no_better(run)
-        below = np.flatnonzero(shares <= share)
-        known = run.facts.get("modules", {}).get(place)
-        function = (known["activation"] if known else None) or "activation"
-        now = float(np.median(shares[-patience:]))
-        yield Finding(
-            f"{now:.0%} of the {function} outputs behind `{place}` are in the flat part"
-            + (f"; the loss stays at {stands.late:.4g}" if stands and harm else ""),
-            evidence=(
-                Evidence(f"flat {function} outputs", now, share, "share of outputs"),
-                *((stands.evidence,) if stands else ()),
-            ),
-            where=(run.where(place),),
-            steps=(int(steps[below[-1] + 1]) if len(below) else int(steps[0]), int(steps[-1])),
-            fix=f"Start `{place}` with smaller weights (`nn.init.xavier_normal_`), scale its input to unit "
-            f"variance, or "
-            f"put a normalisation before its {function}.",
-            severity=Severity.HARM if harm else Severity.HINT,
-        )
+    flat = {place: series.at(place) for place in series.places if place not in output}
+    flat = {p: s for p, s in flat.items() if len(s[1]) >= patience and np.all(s[1][-patience:] > share)}
+    if not flat:
+        return
+    now = {place: float(np.median(shares[-patience:])) for place, (_, shares) in flat.items()}
+    worst = max(now, key=lambda place: now[place])
+    gross = any(np.all(shares > GROSS) for _, shares in flat.values())
+    harm = stands.stuck if stands else gross and no_better(run)
+    steps, shares = flat[worst]
+    below = np.flatnonzero(shares <= share)
+    known = run.facts.get("modules", {}).get(worst)
+    function = (known["activation"] if known else None) or "activation"
+    more = f", and more than {share:.0%} behind {len(flat) - 1} more" if len(flat) > 1 else ""
+    stays = f"; the loss stays at {stands.late:.4g}" if stands and harm else ""
+    yield Finding(
+        f"{now[worst]:.0%} of the {function} outputs behind `{worst}` are in the flat part{more}{stays}",
+        evidence=(
+            *(Evidence(f"flat outputs behind `{p}`", now[p], share, "share of outputs") for p in flat),
+            *((stands.evidence,) if stands else ()),
+        ),
+        where=tuple(run.where(place) for place in sorted(flat, key=lambda place: -now[place])),
+        steps=(int(steps[below[-1] + 1]) if len(below) else int(steps[0]), int(steps[-1])),
+        fix=f"Start `{worst}` with smaller weights (`nn.init.xavier_normal_`) and zero bias, "
+        f"scale its input, or put a normalisation before its {function}.",
+        severity=Severity.HARM if harm else Severity.HINT,
+    )

@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 
 from ..core import Case, Evidence, Finding, Limit, Run, Severity, rule
-from ..signals import grad_norm, update_ratio
+from ..signals import dead_units, grad_norm, update_ratio
 from .consequence import no_better, standing
 from .depth import flow, layers, pace, passed, weights
 
@@ -77,8 +77,9 @@ def vanishing_gradient(
 
     ## When it is wrong
     Layers that are frozen on purpose are not looked at, nor are embeddings. With Adam small gradients still
-    move weights; the rule then waits for the loss. A loss without a constant reference, such as one of your
-    own, gives a hint at most unless the first layers stand still.
+    move weights; the rule then waits for the loss. Where a layer is dead as a whole, `dead-units` says so,
+    not this. A loss without a constant reference, such as one of your own, gives a hint at most unless the
+    first layers stand still.
 
     ## Sources
     - Hochreiter, "Untersuchungen zu dynamischen neuronalen Netzen", 1991
@@ -93,6 +94,8 @@ def vanishing_gradient(
     low = shares < ratio
     if len(shares) < patience or not low[0] or low.mean() < 0.8:
         return
+    if not shares[low].any() and dead_units in run and np.any(run[dead_units].values[-1] == 1):
+        return  # a layer without a living unit cuts it off; that is another fault
     names = weights(run)
     moved = pace(run, names[: max(1, len(names) // 4)])
     harm = stands.stuck if stands else moved < gross and no_better(run)
