@@ -20,6 +20,7 @@ from typing import (
     TYPE_CHECKING,
     Annotated,
     NamedTuple,
+    TypeAlias,
     TypedDict,
     get_args,
     get_origin,
@@ -82,13 +83,13 @@ class Training:
     """The loss function's second argument: `(samples,)` class ids, or `(samples, outputs)`."""
     before: dict[str, Tensor] = field(default_factory=dict)
     """A sample of each parameter as it was before the optimiser stepped."""
-    noted: dict[str, dict[str, float | Tensor]] = field(default_factory=dict)
-    """Numbers that the observer counts itself, by signal and place: losses, passes, times."""
+    noted: dict[str, Reading] = field(default_factory=dict)
+    """Numbers that the observer counts itself, by signal: losses, passes, times."""
     memory: dict[str, object] = field(default_factory=dict)
     """What a signal keeps from one reading to the next, by the signal's name."""
 
 
-Reading = tuple[tuple[str, ...], "Tensor | Sequence[float | Tensor]"]
+Reading: TypeAlias = "tuple[tuple[str, ...], Tensor | Sequence[float | Tensor]]"
 """Places, and one value for each. A vector rather than a tensor each, so that a step leaves the device in one copy."""
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -21,7 +22,7 @@ TOGETHER = 256
 class Record(Protocol):
     """Where readings end."""
 
-    def add(self, signal: str, steps: Sequence[int], places: tuple[str, ...], values: Sequence[Sequence[float]]) -> None: ...
+    def add(self, signal: str, steps: Sequence[int], places: tuple[str, ...], values: npt.ArrayLike) -> None: ...
 
 
 class Outbox:
@@ -36,7 +37,7 @@ class Outbox:
     def put(self, signal: str, step: int, places: tuple[str, ...], values: Tensor | Sequence[float | Tensor]) -> None:
         """One reading. Plain numbers go straight to the record."""
         if not isinstance(values, Tensor):
-            numbers = [_reading(v) for v in values if not isinstance(v, Tensor)]
+            numbers = [v for v in values if not isinstance(v, Tensor)]
             if len(numbers) == len(values):
                 self._put_numbers(signal, step, places, numbers)
                 return
@@ -47,7 +48,7 @@ class Outbox:
         """Numbers of every step are handed to the record by the hundred: one step must cost next to nothing."""
         known = self._steps.get(signal)
         if known is not None and (known[0] != places or len(known[1]) >= TOGETHER):
-            self._record.add(signal, known[1], known[0], known[2])
+            self._record.add(signal, known[1], known[0], _readings(known[2]))
             known = None
         if known is None:
             known = self._steps[signal] = (places, [], [])
@@ -57,7 +58,7 @@ class Outbox:
     def hand_over(self) -> None:
         """Give the record what it has not been given yet."""
         for signal, (places, steps, rows) in self._steps.items():
-            self._record.add(signal, steps, places, rows)
+            self._record.add(signal, steps, places, _readings(rows))
         self._steps.clear()
 
     def send(self, *, soon: bool = True) -> None:
@@ -86,11 +87,12 @@ class Outbox:
             numbers = packed.tolist()
             at = 0
             for signal, step, places in items:
-                self._record.add(signal, [step], places, [[_reading(v) for v in numbers[at : at + len(places)]]])
+                self._record.add(signal, [step], places, _readings([numbers[at : at + len(places)]]))
                 at += len(places)
 
 
-def _reading(value: float | Tensor) -> float:
+def _readings(rows: list[list[float]]) -> npt.NDArray[np.float64]:
     """A record uses NaN for "no reading": a reading that is not a number becomes infinity."""
-    value = float(value)
-    return value if value == value else math.inf
+    table = np.array(rows)
+    table[np.isnan(table)] = np.inf
+    return table

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Concatenate, ParamSpec, Protocol
 
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
@@ -36,6 +37,9 @@ P = ParamSpec("P")
 FLUSH_S = 1.0
 """At most so much of the record is lost when the process is killed."""
 
+WHOLE = ("",)
+"""The place of what belongs to the whole run."""
+
 FAILURES = 3
 """Failures of one of our handlers after which it is switched off."""
 
@@ -43,7 +47,7 @@ FAILURES = 3
 class Record(Protocol):
     """The store, as the recorder sees it."""
 
-    def add(self, signal: str, steps: Sequence[int], places: tuple[str, ...], values: Sequence[Sequence[float]]) -> None: ...
+    def add(self, signal: str, steps: Sequence[int], places: tuple[str, ...], values: npt.ArrayLike) -> None: ...
     def set_facts(self, facts: Facts) -> None: ...
     def flush(self) -> None: ...
     def close(self) -> None: ...
@@ -116,6 +120,8 @@ class Recorder:
         self._calls: list[losses.Call] = []
         self._loss_sums: dict[tuple[str, int], list[float | Tensor]] = {}
         self._loss_places: dict[tuple[str, int], str] = {}
+        self._several_losses = False
+        self._rate_places: tuple[str, ...] = ()
         self._valid: dict[str, list[float]] = {}
         self._made_by: dict[int, str] = {}
         self._loss_scale = 1.0
@@ -135,7 +141,7 @@ class Recorder:
 
     @guarded
     def optimizer_made(self, optimizer: Optimizer) -> None:
-        if any(o is optimizer for o in self._optimizers):
+        if optimizer in self._optimizers:
             return
         if self._step > self._segment:
             self._begin_anew()
@@ -205,11 +211,11 @@ class Recorder:
                 pair = losses.arguments(args, kwargs)
                 assert pair is not None
                 factor = pair[1].numel() if kind not in losses.CLASSES else pair[0].numel() / pair[0].shape[1]
-            self.training.noted["constant_loss"] = {"": reference * factor}
+            self.training.noted["constant_loss"] = WHOLE, [reference * factor]
         pair = losses.arguments(args, kwargs)
         right = losses.accuracy(kind, *pair, kwargs) if pair is not None else None
         if right is not None:
-            self.training.noted["accuracy"] = {"": right}
+            self.training.noted["accuracy"] = WHOLE, [right]
 
     def before_backward(self, tensors: object) -> None:
         """Backward is about to start."""
@@ -261,7 +267,7 @@ class Recorder:
 
     @guarded
     def before_step(self, optimizer: Optimizer) -> None:
-        if not any(o is optimizer for o in self._optimizers):  # built before watching began, or unpickled
+        if optimizer not in self._optimizers:  # built before watching began, or unpickled
             self._optimizers.append(optimizer)
             self._candidates = ()
             self.notes.optimizer(optimizer, None)
@@ -311,7 +317,7 @@ class Recorder:
         self.losses.known.clear()
         self._loss_places.clear()
         self._loss_sums.clear()
-        self._plain_mean = True
+        self._several_losses, self._plain_mean = False, True
         if self.training is not None:
             self.training.memory.clear()
             self._reset_window()
@@ -416,7 +422,7 @@ class Recorder:
         self._note_losses()
         self._note_valid()
         if self.loaders.passes:
-            self.training.noted["epoch"] = {"": float(self.loaders.passes)}
+            self.training.noted["epoch"] = WHOLE, [float(self.loaders.passes)]
         self._fire_each_step()
         self._outbox.send(soon=was_armed)
         if was_armed:
@@ -435,7 +441,7 @@ class Recorder:
         else:
             self.budget.sample_cost(own_s)
             if self.budget.step_s is not None:
-                self.training.noted["step_time"] = {"": self.budget.step_s}
+                self.training.noted["step_time"] = WHOLE, [self.budget.step_s]
         self._last_end_ns = self._began_ns = now  # what follows, arming included, is the next step's
         self._own_ns = 0
         if time.monotonic() - self._last_flush_s > FLUSH_S:
@@ -634,30 +640,31 @@ class Recorder:
             name = f"{os.path.basename(key[0])}:{key[1]}"
             self._loss_places[key] = name if self._loss_places else ""
             if len(self._loss_places) > 1:
-                self._plain_mean = False
+                self._several_losses, self._plain_mean = True, False
 
     def _note_losses(self) -> None:
         assert self.training is not None
-        values: dict[str, float | Tensor] = {}
-        for key, seen in self._loss_sums.items():
-            if len(seen) == 1:
-                values[self._loss_places[key]] = seen[0]
-            elif all(isinstance(v, float) for v in seen):
-                values[self._loss_places[key]] = math.fsum(seen) / len(seen) if all(map(math.isfinite, seen)) else seen[-1]  # type: ignore[arg-type]
-            else:
-                values[self._loss_places[key]] = torch.stack([torch.as_tensor(v) for v in seen]).mean()
+        if not self._loss_sums:
+            return
+        values = [seen[0] if len(seen) == 1 else _mean(seen) for seen in self._loss_sums.values()]
+        if len(values) == 1 and not self._several_losses:
+            places = WHOLE
+        else:
+            places = tuple(self._loss_places[key] for key in self._loss_sums)
+        self.training.noted["loss"] = places, values
         self._loss_sums.clear()
-        if values:
-            self.training.noted["loss"] = values
 
     def _note_rates(self) -> None:
+        """The rates that are about to be used."""
         assert self.training is not None
-        rates: dict[str, float | Tensor] = {}
-        for group in (g for o in self._optimizers for g in o.param_groups):
-            rate = group.get("lr")
-            if isinstance(rate, float | int | Tensor):
-                rates[str(len(rates))] = rate if isinstance(rate, Tensor) else float(rate)
-        self.training.noted["learning_rate"] = rates
+        rates: list[float | Tensor] = []
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                rate = group.get("lr", math.inf)
+                rates.append(rate if isinstance(rate, Tensor) else float(rate))
+        if len(rates) != len(self._rate_places):
+            self._rate_places = tuple(map(str, range(len(rates))))
+        self.training.noted["learning_rate"] = self._rate_places, rates
 
     def _note_leftover(self) -> None:
         """Before the first backward after a step, gradients should be gone."""
@@ -693,7 +700,7 @@ class Recorder:
         if not self._valid:
             return
         if self._step > 0:
-            self.training.noted.update({name: {"": total / n} for name, (total, n) in self._valid.items()})
+            self.training.noted.update({name: (WHOLE, [total / n]) for name, (total, n) in self._valid.items()})
         self._valid = {}
 
     # -- housekeeping -------------------------------------------------------------------------------------------------
@@ -745,6 +752,14 @@ class Recorder:
     def _facts(self, ended: Facts) -> Facts:
         per_step = self._all_backwards / self._step if self._step else float(self._all_backwards)
         return self.notes.facts(steps=self._step, backwards_per_step=per_step, budget=self.budget, ended=ended)
+
+
+def _mean(seen: list[float | Tensor]) -> float | Tensor:
+    """Mean of a step's losses: of numbers, or on the device."""
+    numbers = [v for v in seen if not isinstance(v, Tensor)]
+    if len(numbers) < len(seen):
+        return torch.stack([torch.as_tensor(v) for v in seen]).mean()
+    return sum(numbers) / len(numbers)
 
 
 def _first_tensor(output: object) -> Tensor | None:

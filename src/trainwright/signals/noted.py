@@ -7,5 +7,4 @@ from ..core import Reading, Training
 
 def noted(training: Training, name: str) -> Reading | None:
     """What the observer noted under a signal's name since the last reading."""
-    values = training.noted.pop(name, None)
-    return (tuple(values), list(values.values())) if values else None
+    return training.noted.pop(name, None)
