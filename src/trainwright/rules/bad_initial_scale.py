@@ -64,10 +64,10 @@ def bad_initial_scale(
     the same way.
 
     ## Evidence
-    At the first reading the standard deviation of the hidden layers' outputs changes by a factor of `factor` or
-    more a layer in the median, in one direction, and by `change` or more over all. He's or Glorot's start gives 1 a
-    layer. It is harm if the loss then diverges or is no better than a constant prediction and does not improve, or
-    if, before that can be known, the first layers stand still; otherwise a hint.
+    At the first reading the standard deviation of the hidden layers' outputs changes by a factor of `factor`
+    or more a layer in the median, in one direction, and by `change` or more over all. He's or Glorot's start
+    gives 1 a layer. It is harm if the loss then diverges or is no better than a constant prediction and does
+    not improve, or if, before that can be known, the first layers stand still; otherwise a hint.
 
     ## What to do
     - **unit-variance-init**: Start with weights that keep the variance of activations from layer to layer.
