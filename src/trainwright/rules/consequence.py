@@ -37,7 +37,7 @@ class Standing(NamedTuple):
 
     @property
     def learned(self) -> bool | None:
-        """The loss is better than a constant prediction's beyond noise; `None` = there is no such reference."""
+        """The loss is better than a constant prediction's beyond noise; `None` = no reference."""
         if not self.constant > 0:
             return None
         return self.late < self.constant - max(MARGIN * self.constant, self.error)
@@ -66,7 +66,7 @@ def standing(run: Run) -> Standing | None:
     trend = stats.theil_sen(*stats.blocks(np.arange(len(half)), half, 20))
     fall = -trend.slope * len(half)
     reference = run[constant_loss].at()[1] if constant_loss in run else np.empty(0)
-    # The reference is a sample's, too: as many batches as it has readings. 1.25: of a median, by that of a mean.
+    # The reference is a sample's, too: a batch a reading. A median errs by 1.25 times what a mean does.
     batches = 1 / len(quarter) + 1 / max(len(reference), 1)
     return Standing(
         late,
@@ -78,8 +78,7 @@ def standing(run: Run) -> Standing | None:
 
 
 def no_better(run: Run) -> bool:
-    """Whether the last losses, however few were seen, are no better than a constant prediction's, within "
-    "their noise."""
+    """Whether the last losses, however few, are no better than a constant prediction's, within noise."""
     if loss not in run or constant_loss not in run:
         return False
     losses, reference = run[loss].at()[1], run[constant_loss].at()[1]

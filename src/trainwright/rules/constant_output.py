@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core import Case, Evidence, Finding, Limit, LossFacts, Run, Severity, at, rule
 from ..signals import majority_share, prediction_spread
-from .consequence import standing
+from .consequence import MARGIN, Standing, standing
 from .kinds import REGRESSION
 
 
@@ -47,7 +47,9 @@ def constant_output(
             "explains under 0.04 % of the targets' variance; moves a probability by under 1 %",
         ),
     ] = 0.02,
-    patience: Annotated[int, Limit("readings", "the last ones, none of them at the first step")] = 5,
+    patience: Annotated[
+        int, Limit("readings", "the last ones, none at the first step; the loss must agree")
+    ] = 3,
 ) -> Iterator[Finding]:
     """The model gives one answer whatever the input, and the loss stays at that of a constant.
 
@@ -81,7 +83,7 @@ def constant_output(
       input"
     """
     known, stands = [loss for loss in run.facts.get("losses", []) if _varies(loss)], standing(run)
-    if len(known) != 1 or len(run.facts["losses"]) != 1 or (stands and (stands.improving or stands.learned)):
+    if len(known) != 1 or len(run.facts["losses"]) > 1 or (stands and stands.improving):
         return
     steps, spreads = run[prediction_spread].at()
     last = spreads[steps > 0][-patience:]
@@ -91,10 +93,9 @@ def constant_output(
     shares = run[majority_share].at()[1][-patience:] if majority_share in run else np.empty(0)
     one_class = len(shares) == patience and bool((shares == 1).all())
     narrow = bool((last < spread * unit).all()) if unit else False
-    harm = stands is not None and stands.stuck
+    harm = stands is not None and ((narrow and _as_a_constant(stands)) or (one_class and stands.stuck))
     unknown = stands is None or stands.learned is None
-    hint = unknown and unit is not None and bool((last < spread * unit / 100).all())
-    if not (harm and (narrow or one_class)) and not hint:
+    if not harm and not (unknown and unit and bool((last < spread * unit / 100).all())):
         return
     typical = float(np.median(last))
     what = "All samples get one class" if one_class else "The prediction does not depend on the input"
@@ -107,13 +108,18 @@ def constant_output(
         evidence.append(stands.evidence)
     yield Finding(
         f"{what}: outputs vary by {typical:.2g} over a batch"
-        + (f", and the loss stays at {stands.late:.4g}, that of a constant" if stands and harm else ""),
+        + (f", and the loss is {stands.late:.4g}, no better than a constant's" if stands and harm else ""),
         evidence=tuple(evidence),
         where=(at(known[0]["site"]),) if known[0]["site"] else (),
         steps=(int(steps[-patience]), int(steps[-1])),
         fix="Look for the first layer whose output no longer varies over a batch: the input is lost there.",
         severity=Severity.HARM if harm else Severity.HINT,
     )
+
+
+def _as_a_constant(stands: Standing) -> bool:
+    """The loss is a constant's within three standard errors, as one answer for all must make it."""
+    return stands.late > stands.constant - 3 * max(stands.error, MARGIN * stands.constant)
 
 
 def _varies(loss: LossFacts) -> bool:

@@ -195,10 +195,11 @@ def _out_of_reach(loss: LossFacts, run: Run, outside: float, stuck: bool) -> Mis
     typical = (
         stats["mean"] - stats["std"] < low or stats["mean"] + stats["std"] > high if stats else beyond > 0.5
     )
+    span = f"{low:g} to {high:g}" if high < inf else "never negative"
     return Mismatch(
-        f"The output goes through a {made_by} ({low:g} to {high:g}), "
+        f"The output goes through a {made_by} and is {span}, "
         f"but targets go from {targets[0]:.3g} to {targets[1]:.3g}",
         Evidence("part of the targets' span that is out of reach", beyond, outside, "share"),
-        f"Remove the {made_by} from the output, or bring the targets into {low:g} to {high:g}.",
+        f"Remove the {made_by} from the output, or scale the targets to be {span}.",
         Severity.HARM if typical or stuck else Severity.HINT,
     )

@@ -20,12 +20,12 @@ def noisy_plane(samples: int) -> None:
     import torch
     from torch import nn
 
-    net = nn.Sequential(nn.Linear(16, 128), nn.ReLU(), nn.Linear(128, 1))
-    adam = torch.optim.Adam(net.parameters(), lr=0.01)
+    net = nn.Sequential(nn.Linear(16, 256), nn.ReLU(), nn.Linear(256, 1))
+    adam = torch.optim.Adam(net.parameters(), lr=0.003)
     truth = torch.randn(16, 1) / 4
     x, x_valid = torch.randn(samples, 16), torch.randn(256, 16)
-    y = x @ truth + torch.randn(samples, 1)
-    y_valid = x_valid @ truth + torch.randn(256, 1)
+    y = x @ truth + 3 * torch.randn(samples, 1)
+    y_valid = x_valid @ truth + 3 * torch.randn(256, 1)
     for step in range(100):
         batch = torch.arange(32) + 32 * step
         loss = nn.functional.mse_loss(net(x[batch % samples]), y[batch % samples])
@@ -40,7 +40,7 @@ def noisy_plane(samples: int) -> None:
 @rule(
     severity=Severity.HARM,
     needs=(loss, valid_loss),
-    case=Case(sick=partial(noisy_plane, 32), healthy=partial(noisy_plane, 4096)),
+    case=Case(sick=partial(noisy_plane, 64), healthy=partial(noisy_plane, 4096)),
 )
 def overfitting(
     run: Run,

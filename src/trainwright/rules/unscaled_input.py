@@ -17,9 +17,9 @@ def incomes(scaled: bool) -> None:
     import torch
     from torch import nn
 
-    net = nn.Sequential(nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, 1))
-    sgd = torch.optim.SGD(net.parameters(), lr=0.1)
-    for _ in range(100):
+    net = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 1))
+    sgd = torch.optim.SGD(net.parameters(), lr=0.03)
+    for _ in range(150):
         age, income = torch.randn(64, 1), torch.randn(64, 1)
         x = torch.cat([age, income], 1) if scaled else torch.cat([age + 4, 2e4 * income + 4e4], 1)
         loss = nn.functional.mse_loss(net(x), torch.sin(age) + 0.3 * torch.randn(64, 1))
@@ -90,7 +90,7 @@ def unscaled_input(
     yield Finding(
         f"Feature {channel} of the input has size {largest:.3g}"
         + (f", {apart:.3g} times that of the smallest" if apart > spread else "")
-        + (f", and the loss stays at {stands.late:.4g}, that of a constant" if stands and harm else ""),
+        + (f", and the loss is {stands.late:.4g}, no better than a constant's" if stands and harm else ""),
         evidence=(
             Evidence("largest feature", largest, scale, "root mean square"),
             Evidence("largest / smallest feature", apart, spread, "ratio"),
