@@ -109,7 +109,7 @@ class Recorder:
         self._optimizers: list[Optimizer] = []
         self._candidates: tuple[Optimizer, ...] = ()  # alive when watching began; it is not known which of them are used
         self._primary: Optimizer | None = None
-        self._since_primary = 0  # steps of one other optimiser since the primary's last
+        self._since_primary: set[int] = set()  # other optimisers that have stepped since the primary's last step
         self._segment = 0  # the step at which the training that goes on now began
         self._armed: ExitStack | None = None
         self._layers: dict[int, str] = {}  # modules whose output is read in this window
@@ -300,11 +300,11 @@ class Recorder:
             self._fire(Moment.STEP)
         self.loaders.stepped()
         if optimizer is not self._primary:
-            self._since_primary += 1
-            if self._since_primary < 2:
+            if id(optimizer) not in self._since_primary:
+                self._since_primary.add(id(optimizer))
                 return
             self._primary = optimizer  # the one that went before is used more seldom, or no more
-        self._since_primary = 0
+        self._since_primary.clear()
         self._end_window()
 
     def _begin_anew(self) -> None:
