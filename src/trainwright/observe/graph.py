@@ -101,11 +101,11 @@ def walk(root: Tensor, *, read_saved: bool) -> Graph:
     start = root.grad_fn
     if start is None:
         return found
-    # (node, name of its consumer, whether a layer lies between it and the loss)
-    queue: deque[tuple[Node, str, bool]] = deque([(start, "", False)])
+    # (node, whether its result is a gate, whether a layer lies between it and the loss)
+    queue: deque[tuple[Node, bool, bool]] = deque([(start, False, False)])
     seen = {start}
     while queue:
-        node, consumer, behind_layer = queue.popleft()
+        node, gate, behind_layer = queue.popleft()
         name = node.name()
         if name.startswith("CompiledFunction"):
             found.compiled = True
@@ -115,20 +115,22 @@ def walk(root: Tensor, *, read_saved: bool) -> Graph:
         function = FUNCTIONS.get(name)
         if read_saved and name in HAZARDS and (why := _culprit(node)) is not None:
             found.hazards.append((_function(node), why))
-        # Not the output's own activation (nothing lies behind it), and not a gate (its result is multiplied).
-        if name in SATURATING_OR_ZERO and behind_layer and read_saved and consumer != "MulBackward0":
+        # Not the output's own activation (nothing lies behind it), and not a gate.
+        if name in SATURATING_OR_ZERO and behind_layer and read_saved and not gate:
             feeder = _feeder(node)
             result = _saved(node, "_saved_result")
             if feeder is not None and result is not None:
                 found.activations.append(Activation(SATURATING_OR_ZERO[name], result, feeder))
         behind_layer = behind_layer or function in LAYERS
+        # Multiplied with what is learned, too; times a mask (dropout) or a number it is still an activation.
+        multiplies = name == "MulBackward0" and sum(n is not None for n, _ in node.next_functions) > 1
         for child, _ in node.next_functions:
             if child is not None and child not in seen:
                 if len(seen) >= NODES:
                     found.whole = False
                     return found
                 seen.add(child)
-                queue.append((child, name, behind_layer))
+                queue.append((child, multiplies, behind_layer))
     return found
 
 
