@@ -2,9 +2,9 @@
 
     Training --signals--> Run --rules--> Finding --remedies--> Trial --> report
 
-A `Signal` says what to measure in a live `Training`; a `Run` is what was measured. A `Rule` reads a run and yields
-findings. A `Remedy` answers a `Finding` by changing the live training. A `Trial` is the paired experiment that shows
-whether the change helped.
+A `Signal` says what to measure in a live `Training`; a `Run` is what was measured. A `Rule` reads a run and
+yields findings. A `Remedy` answers a `Finding` by changing the live training. A `Trial` is the paired
+experiment that shows whether the change helped.
 
 All but `Training` are frozen. Nothing here imports torch or the rest of the package.
 """
@@ -57,8 +57,8 @@ class Severity(enum.IntEnum):
 class Training:
     """Live handles to the training being watched, found by the hooks. The one mutable type.
 
-    Samples are at most 16,384 elements of a tensor, float32, of shape `(samples, units, positions)`: a unit is a
-    feature of a linear layer, a channel of a convolution. The same units are sampled each time.
+    Samples are at most 16,384 elements of a tensor, float32, of shape `(samples, units, positions)`: a unit
+    is a feature of a linear layer, a channel of a convolution. The same units are sampled each time.
     """
 
     model: nn.Module
@@ -76,7 +76,7 @@ class Training:
     output_grads: dict[str, Tensor] = field(default_factory=dict)
     """A sample of the gradient of the loss with respect to `outputs`, from `Moment.GRAD` on."""
     activations: dict[str, tuple[str, Tensor]] = field(default_factory=dict)
-    """(name of the function, sample of its result) of each activation function, by the layer that feeds it."""
+    """(name, sample of the result) of each activation function, by the layer that feeds it."""
     prediction: Tensor | None = None
     """The loss function's first argument: a sample of shape `(samples, outputs)`."""
     target: Tensor | None = None
@@ -90,7 +90,7 @@ class Training:
 
 
 Reading: TypeAlias = "tuple[tuple[str, ...], Tensor | Sequence[float | Tensor]]"
-"""Places, and one value for each. A vector rather than a tensor each, so that a step leaves the device in one copy."""
+"""Places, and one value for each: a vector, so that a whole step leaves the device in one copy."""
 
 
 @dataclass(frozen=True)
@@ -187,9 +187,9 @@ class OptimizerFacts(TypedDict):
 
     type: str
     site: Site | None
-    groups: list[dict[str, float | int | bool | str | None]]  # lr, weight_decay, momentum, betas..., `parameters` = count
+    groups: list[dict[str, float | int | bool | str | None]]  # lr, weight_decay, ...; `parameters` = count
     zero_grad_calls: int
-    clip: list[dict[str, object]]  # {"kind": "norm"|"value", "limit": float, "site": Site | None, "calls": int}
+    clip: list[dict[str, object]]  # {"kind": "norm"|"value", "limit": float, "site": Site, "calls": int}
     scheduler: str | None
 
 
@@ -207,11 +207,11 @@ class LossFacts(TypedDict):
     target_range: list[float] | None
     classes: int | None  # columns of the logits
     sums_to_one: bool | None  # rows of the input are >= 0 and sum to 1: probabilities, not logits
-    input_from: str | None  # the function that made the loss's input: "softmax", "sigmoid", "relu", "log_softmax", "linear", ...
-    input_site: Site | None  # the construction of the module that made it, where known
+    input_from: str | None  # the function that made the input: "softmax", "sigmoid", "linear", ...
+    input_site: Site | None  # where the module that made it was constructed
     target_integers: bool | None  # every target value seen is a whole number
     target_counts: list[int] | None  # label histogram (up to 1000 classes) of the sampled batches
-    extra: dict[str, object]  # ignore_index share ("ignored"), weight given ("weighted"), label_smoothing
+    extra: dict[str, object]  # "calls", share of "ignored" labels, "weighted", "label_smoothing"
 
 
 class TensorFacts(TypedDict):
@@ -223,7 +223,7 @@ class TensorFacts(TypedDict):
     std: float
     low: float
     high: float
-    feature_mean: list[float] | None  # per feature (last dimension of a 2-D input, channel of a picture), at most 1000
+    feature_mean: list[float] | None  # per feature (last dimension; channel of a picture), at most 1000
     feature_std: list[float] | None
 
 
@@ -273,7 +273,7 @@ class Facts(TypedDict, total=False):
     losses: list[LossFacts]
     inputs: TensorFacts | None
     targets: TensorFacts | None
-    loaded: list[dict[str, object]]  # load_state_dict calls: {"module", "site", "matched", "missing", "unexpected"}
+    loaded: list[dict[str, object]]  # load_state_dict: {"module", "site", "matched", "missing", "unexpected"}
     non_finite: NonFinite | None
     skipped_steps: int  # by GradScaler
     eval_during_training: list[str]  # modules in eval mode while gradients were made
@@ -312,7 +312,7 @@ class Run:
         module = parameter["module"] if parameter else place
         site = None
         name: str | None = module
-        while name is not None:  # a module built inside a library: the nearest parent with a line of the user's
+        while name is not None:  # built inside a library: the nearest parent with a line of the user's
             known = self.facts.get("modules", {}).get(name)
             site = site or (known["site"] if known else None)
             name = None if site or not name else name.rpartition(".")[0]
@@ -463,7 +463,7 @@ class Trial:
     def p(self) -> float:
         """One-sided sign test: the chance of at least this many wins if the remedy did nothing."""
         n = len(self.seeds)
-        return sum(comb(n, k) for k in range(self.wins, n + 1)) / 2**n
+        return sum(comb(n, k) for k in range(self.wins, n + 1)) / float(2**n)
 
 
 def _doc(function: Callable[..., object]) -> tuple[str, str]:

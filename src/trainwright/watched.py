@@ -37,7 +37,11 @@ class Watch:
         if self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True)
         self._session = watching.Session(
-            self._folder, overhead=self._overhead, stop_after=None, eager_probe=False, say=watching.say_on_stderr
+            self._folder,
+            overhead=self._overhead,
+            stop_after=None,
+            eager_probe=False,
+            say=watching.say_on_stderr,
         )
         self._session.attach(self._models, self._optimizers)
         return self
@@ -107,5 +111,7 @@ def watch(
     1
     """
     models = () if model is None else tuple(model) if isinstance(model, Sequence) else (model,)
-    optimizers = None if optimizer is None else tuple(optimizer) if isinstance(optimizer, Sequence) else (optimizer,)
+    optimizers = (
+        None if optimizer is None else tuple(optimizer) if isinstance(optimizer, Sequence) else (optimizer,)
+    )
     return Watch(models, optimizers, overhead=overhead, folder=None if folder is None else Path(folder))

@@ -1,6 +1,7 @@
 """The only code that patches torch: what it replaces, what it tells the observer, and how all is put back.
 
-A wrapper first tells (guarded: it cannot fail), then calls the original with the same arguments, or the other way round.
+A wrapper first tells (guarded: it cannot fail), then calls the original with the same arguments, or the other
+way round.
 While dynamo traces, only the original is seen, so that nothing of ours gets into a compiled graph.
 """
 
@@ -22,9 +23,10 @@ from .frames import unseen
 
 LOSSES = (
     "cross_entropy nll_loss mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy "
-    "binary_cross_entropy_with_logits kl_div poisson_nll_loss gaussian_nll_loss soft_margin_loss hinge_embedding_loss "
-    "margin_ranking_loss multi_margin_loss multilabel_margin_loss multilabel_soft_margin_loss cosine_embedding_loss "
-    "triplet_margin_loss triplet_margin_with_distance_loss ctc_loss"
+    "binary_cross_entropy_with_logits kl_div poisson_nll_loss gaussian_nll_loss soft_margin_loss "
+    "hinge_embedding_loss margin_ranking_loss multi_margin_loss multilabel_margin_loss "
+    "multilabel_soft_margin_loss cosine_embedding_loss triplet_margin_loss triplet_margin_with_distance_loss "
+    "ctc_loss"
 ).split()
 """Functions of `torch.nn.functional` that are losses; the modules of `torch.nn` call them by these names."""
 
@@ -39,7 +41,14 @@ class Listener(Protocol):
     def after_backward(self) -> None: ...
     def before_step(self, optimizer: Optimizer) -> None: ...
     def after_step(self, optimizer: Optimizer) -> None: ...
-    def loss_called(self, kind: str, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: object) -> None: ...
+    def loss_called(
+        self,
+        kind: str,
+        original: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        result: object,
+    ) -> None: ...
     def zeroed(self, whose: object) -> None: ...
     def clipped(self, kind: str, limit: object) -> None: ...
     def scaled_step(self, scaler: object, optimizer: object, result: object) -> None: ...
@@ -60,7 +69,7 @@ def attach(to: Listener) -> ExitStack:
         own = name in vars(owner) if hasattr(owner, "__dict__") else True
         replacement = functools.wraps(original)(unseen(wrap(original)))
         # torch.jit.script compiles the function it is given: let that be the original.
-        replacement.__prepare_scriptable__ = lambda: original
+        vars(replacement)["__prepare_scriptable__"] = lambda: original
         setattr(owner, name, replacement)
         undo.callback(_put_back, owner, name, original, replacement, own)
 
@@ -83,7 +92,11 @@ def attach(to: Listener) -> ExitStack:
         patch(scheduler, "__init__", after(lambda result, scheduler, *_: to.scheduler_made(scheduler)))
     for cls in (nn.Module, Optimizer):
         patch(cls, "zero_grad", after(lambda result, whose, *_: to.zeroed(whose)))
-    patch(nn.Module, "load_state_dict", after(lambda result, module, state=None, *_: to.state_loaded(module, state, result)))
+    patch(
+        nn.Module,
+        "load_state_dict",
+        after(lambda result, module, state=None, *_: to.state_loaded(module, state, result)),
+    )
     patch(DataLoader, "__iter__", after(lambda result, loader, *_: to.loader_started(loader, result)))
 
     def wrap_next(original: Any) -> Any:
@@ -99,12 +112,21 @@ def attach(to: Listener) -> ExitStack:
         return __next__
 
     patch(_BaseDataLoaderIter, "__next__", wrap_next)
-    patch(torch.amp.GradScaler, "step", after(lambda result, scaler, optimizer, *_: to.scaled_step(scaler, optimizer, result)))
+    patch(
+        torch.amp.GradScaler,
+        "step",
+        after(lambda result, scaler, optimizer, *_: to.scaled_step(scaler, optimizer, result)),
+    )
 
     def clip(kind: str) -> Callable[[Any], Any]:
         def wrap(original: Any) -> Any:
             def call(*args: Any, **kwargs: Any) -> Any:
-                to.clipped(kind, args[1] if len(args) > 1 else next((v for k, v in kwargs.items() if k in ("max_norm", "clip_value")), None))
+                to.clipped(
+                    kind,
+                    args[1]
+                    if len(args) > 1
+                    else next((v for k, v in kwargs.items() if k in ("max_norm", "clip_value")), None),
+                )
                 return original(*args, **kwargs)
 
             return call
@@ -155,14 +177,18 @@ def attach(to: Listener) -> ExitStack:
     patch(torch, "compile", before(lambda what=None, *_: to.compile_called(what)))
     patch(nn.Module, "compile", before(lambda module, *_: to.compile_called(module)))
 
-    undo.callback(register_optimizer_step_pre_hook(lambda optimizer, args, kwargs: to.before_step(optimizer)).remove)
-    undo.callback(register_optimizer_step_post_hook(lambda optimizer, args, kwargs: to.after_step(optimizer)).remove)
+    undo.callback(
+        register_optimizer_step_pre_hook(lambda optimizer, args, kwargs: to.before_step(optimizer)).remove
+    )
+    undo.callback(
+        register_optimizer_step_post_hook(lambda optimizer, args, kwargs: to.after_step(optimizer)).remove
+    )
     return undo
 
 
 def _put_back(owner: object, name: str, original: object, replacement: object, own: bool) -> None:
     if vars(owner).get(name) is not replacement:
-        return  # somebody patched it after us: taking ours out would take theirs out too, and ours is silent by now
+        return  # patched by somebody after us: taking ours out would take theirs out too, and ours is silent
     if own:
         setattr(owner, name, original)
     else:

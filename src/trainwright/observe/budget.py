@@ -1,8 +1,8 @@
 """How often to look, so that looking costs no more than it may. No torch.
 
-Sampling step k costs what the last ones cost (their median); it is done when all that was spent, that included, stays
-within the budget's share of the time that training has taken. The first steps are looked at more often than that: their
-cost goes to a start-up allowance, is bounded, and is reported apart.
+Reading step k costs what the last readings cost (their median); it is done when all that was spent, that
+included, stays within the budget's share of the time that training has taken. The first steps are looked at
+more often than that: their cost goes to a start-up allowance, is bounded, and is reported apart.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ STARTUP_S = 0.25
 """Most time for start-up readings, beyond finding the model."""
 
 STARTUP_STEPS = frozenset({0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96})
-"""Steps that are read while the start-up allowance lasts: nearly all of the first ten, then spaced evenly on a log scale."""
+"""Steps that are read while the start-up allowance lasts: nearly all of the first ten, then spaced evenly on
+a log scale."""
 
-SHORT_STEP_S = 1e-3
-"""Below this the fixed cost of watching a step (some 10 us) may exceed 1 %: the loss is then read at every n-th step."""
+UNSEEN_S = 5e-6
+"""What the handlers do not see of a step's cost: the frames of the wrappers around six calls of torch."""
 
 
 class Budget:
@@ -32,37 +33,46 @@ class Budget:
         self.steps = 0
         self.costs: deque[float] = deque(maxlen=5)
         self.expected_s = 0.0  # cost of the next reading
+        self.excess: deque[float] = deque(maxlen=9)  # time of steps that were read beyond that of others
         self.fixed: deque[float] = deque(maxlen=15)  # cost of steps that are not read
         self.step_times: deque[float] = deque(maxlen=15)
 
-    def step_took(self, wall_s: float, own_s: float) -> None:
-        """One more optimiser step: its time from end to end, and how much of that was ours."""
+    def step_took(self, wall_s: float, own_s: float, *, read: bool, startup: bool) -> None:
+        """One more optimiser step.
+
+        Args:
+            wall_s: its time from end to end.
+            own_s: how much of that our handlers took.
+            read: whether it was a step at which signals were read.
+            startup: whether its cost goes to the start-up allowance.
+        """
         self.steps += 1
         clean = max(0.0, wall_s - own_s)
-        self.elapsed_s += clean
-        self.step_times.append(clean)
-
-    def charge(self, seconds: float, *, startup: bool) -> None:
-        """Put time of ours to the right account."""
-        if startup:
-            self.startup_s += seconds
+        cost = own_s + UNSEEN_S
+        if read:
+            plain = self.step_s
+            if (
+                plain is not None
+            ):  # torch's slower way through hooks, cold caches, steps run without compilation
+                self.excess.append(clean - plain)
+                clean = plain
+                cost += max(0.0, median(self.excess))
+            self.sampled += 1
+            self.costs.append(cost)
+            self.expected_s = median(self.costs)
         else:
-            self.spent_s += seconds
-
-    def plain_cost(self, seconds: float) -> None:
-        """What a step that was not read cost."""
-        self.fixed.append(seconds)
+            self.step_times.append(clean)
+            self.fixed.append(cost)
+        self.elapsed_s += clean
+        if startup:
+            self.startup_s += cost
+        else:
+            self.spent_s += cost
 
     @property
     def fixed_s(self) -> float | None:
         """Median cost of a step that is not read."""
         return median(self.fixed) if self.fixed else None
-
-    def sample_cost(self, seconds: float) -> None:
-        """What one whole reading cost: arming, hooks, signals, packing, disarming."""
-        self.sampled += 1
-        self.costs.append(seconds)
-        self.expected_s = median(self.costs)
 
     def in_startup(self, step: int) -> bool:
         """Whether a reading at `step` is charged to the start-up allowance."""

@@ -1,14 +1,15 @@
-"""What the autograd graph tells, read from the loss back, before backward frees it: nothing is computed, nothing changed."""
+"""What the autograd graph tells, read from the loss back, before backward frees it: nothing is computed,
+nothing changed."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import Node
 
 NODES = 4_000
 """Nodes that are visited at the most: some 1 us each."""
@@ -46,25 +47,20 @@ FUNCTIONS = {
     "ClampBackward1": "clamp",
 }
 
-HAZARDS = frozenset("LogBackward0 SqrtBackward0 RsqrtBackward0 DivBackward0 PowBackward0 ReciprocalBackward0".split())
+HAZARDS = frozenset(
+    "LogBackward0 SqrtBackward0 RsqrtBackward0 DivBackward0 PowBackward0 ReciprocalBackward0".split()
+)
 """Functions that have values or slopes that are not finite."""
 
 LAYERS = frozenset({"linear", "conv", "embedding", "batch_norm", "layer_norm"})
 
 RESHAPES = frozenset(
-    """ViewBackward0 UnsafeViewBackward0 ReshapeAliasBackward0 SqueezeBackward0 SqueezeBackward1 SqueezeBackward2
-    UnsqueezeBackward0 TransposeBackward0 TBackward0 PermuteBackward0 SelectBackward0 SliceBackward0 ToCopyBackward0
-    ExpandBackward0 CloneBackward0 IndexBackward0 AliasBackward0 ContiguousBackward""".split()
+    """ViewBackward0 UnsafeViewBackward0 ReshapeAliasBackward0 SqueezeBackward0 SqueezeBackward1
+    SqueezeBackward2 UnsqueezeBackward0 TransposeBackward0 TBackward0 PermuteBackward0 SelectBackward0
+    SliceBackward0 ToCopyBackward0 ExpandBackward0 CloneBackward0 IndexBackward0 AliasBackward0
+    ContiguousBackward""".split()
 )
 """Nodes that only move values about."""
-
-
-class Node(Protocol):
-    """A node of the autograd graph."""
-
-    next_functions: tuple[tuple[Node | None, int], ...]
-
-    def name(self) -> str: ...
 
 
 @dataclass
@@ -94,7 +90,8 @@ def walk(root: Tensor, *, read_saved: bool) -> Graph:
 
     Args:
         root: the loss.
-        read_saved: whether saved results may be looked at; not where saved-tensor hooks are in use (activation
+        read_saved: whether saved results may be looked at; not where saved-tensor hooks are in use
+        (activation
             checkpointing, offloading), since looking would run them.
     """
     found = Graph()
@@ -135,28 +132,31 @@ def walk(root: Tensor, *, read_saved: bool) -> Graph:
 
 
 def made_by(x: Tensor) -> tuple[str | None, int | None]:
-    """Name of the function that made `x` (reshaping passed over), and the number of its node in the order of making."""
+    """Name of the function that made `x` (reshaping passed over), and the number of its node in the order of
+    making."""
     node = x.grad_fn
     for _ in range(16):
         if node is None:
             return None, None
         name = node.name()
         if name not in RESHAPES:
-            return FUNCTIONS.get(name, name.removesuffix("Backward0").lower()), node._sequence_nr()  # type: ignore[attr-defined]
+            function = FUNCTIONS.get(name, name.removesuffix("Backward0").lower())
+            return function, node._sequence_nr()
         node = node.next_functions[0][0] if node.next_functions else None
     return None, None
 
 
 def is_scaled(root: Tensor, inner: Tensor) -> bool:
-    """Whether `root` is `inner` times or over something (a scaler's factor, a number of accumulated batches)."""
+    """Whether `root` is `inner` times or over something (a scaler's factor, a number of accumulated
+    batches)."""
     node = root.grad_fn
     if node is None or inner.grad_fn is None:
         return False
-    target = inner.grad_fn._sequence_nr()  # type: ignore[attr-defined]
+    target = inner.grad_fn._sequence_nr()
     for _ in range(5):
         if node is None:
             return False
-        if node._sequence_nr() == target:  # type: ignore[attr-defined]
+        if node._sequence_nr() == target:
             return True
         if node.name() not in ("MulBackward0", "DivBackward0", "ToCopyBackward0", "MeanBackward0"):
             return False
@@ -225,7 +225,8 @@ def _holds(x: Tensor, *, negative: bool) -> str | None:
 
 
 def _feeder(node: Node) -> Tensor | None:
-    """The parameter of the nearest layer that feeds a node; `None` where that layer is frozen or there is none."""
+    """The parameter of the nearest layer that feeds a node; `None` where that layer is frozen or there is
+    none."""
     queue = deque([node])
     for _ in range(16):
         if not queue:

@@ -1,4 +1,5 @@
-"""What is known of a loss from the calls of torch's loss functions: its kind, what goes in, and what a constant would score."""
+"""What is known of a loss from the calls of torch's loss functions: its kind, what goes in, and what a
+constant would score."""
 
 from __future__ import annotations
 
@@ -60,7 +61,9 @@ class Losses:
     def __init__(self) -> None:
         self.known: dict[tuple[str, str, int], Known] = {}
 
-    def seen(self, key: tuple[str, str, int], site: Site | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Known:
+    def seen(
+        self, key: tuple[str, str, int], site: Site | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Known:
         """The entry of a loss, made at its first call."""
         known = self.known.get(key)
         if known is None:
@@ -88,7 +91,9 @@ class Losses:
             )
         return known
 
-    def read(self, known: Known, args: tuple[Any, ...], kwargs: dict[str, Any], training: Training) -> int | None:
+    def read(
+        self, known: Known, args: tuple[Any, ...], kwargs: dict[str, Any], training: Training
+    ) -> int | None:
         """Look at the arguments of a call at a sampled step; fills facts and the training's samples.
 
         Returns:
@@ -126,7 +131,9 @@ class Losses:
             known.facts["extra"]["ignored"] = 1 - len(kept) / max(1, len(y))
             counts = torch.bincount(kept.long(), minlength=x.shape[1]).double().cpu().numpy()
             if known.counts is None or len(counts) > len(known.counts):
-                counts[: 0 if known.counts is None else len(known.counts)] += 0 if known.counts is None else known.counts
+                counts[: 0 if known.counts is None else len(known.counts)] += (
+                    0 if known.counts is None else known.counts
+                )
                 known.counts = counts
             else:
                 known.counts[: len(counts)] += counts
@@ -145,11 +152,12 @@ class Losses:
 
 
 def constant_loss(known: Known, original: Callable[..., Any], training: Training) -> float | None:
-    """The loss of the best constant prediction on the targets seen so far, per element or sample (reduction "mean").
+    """The loss of the best constant prediction on the targets seen so far, per element or sample (reduction
+    "mean").
 
-    For classes the entropy of the label frequencies (weighted as the loss weighs them), with Miller and Madow's
-    correction for the number of samples; for squared error the variance; for other element-wise losses the loss of the
-    mean. `None` where no constant is known for this loss.
+    For classes the entropy of the label frequencies (weighted as the loss weighs them), with Miller and
+    Madow's correction for the number of samples; for squared error the variance; for other element-wise
+    losses the loss of the mean. `None` where no constant is known for this loss.
     """
     kind = known.facts["kind"]
     smoothing = known.facts["extra"].get("label_smoothing", 0.0)
@@ -228,7 +236,11 @@ def _rows(kind: str, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         x = x.flatten(2)
         positions = slice(None, None, max(1, -(-x.shape[0] * x.shape[2] // ROWS)))
         x = x[:, :, positions].transpose(1, 2).reshape(-1, x.shape[1])
-        y = y.flatten(1)[:, positions].reshape(-1) if not y.is_floating_point() else y.flatten(2)[:, :, positions].transpose(1, 2).reshape(x.shape)
+        y = (
+            y.flatten(1)[:, positions].reshape(-1)
+            if not y.is_floating_point()
+            else y.flatten(2)[:, :, positions].transpose(1, 2).reshape(x.shape)
+        )
     elif kind in CLASSES and x.ndim == 1:
         x, y = x.unsqueeze(0), y.reshape(-1)
     x = x.reshape(len(x), -1) if x.ndim else x.reshape(1, 1)
@@ -242,7 +254,10 @@ def _rows(kind: str, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _ranges(facts: LossFacts, x: Tensor, y: Tensor) -> None:
-    lows, highs = torch.stack([x.amin(), y.float().amin()]).tolist(), torch.stack([x.amax(), y.float().amax()]).tolist()
+    lows, highs = (
+        torch.stack([x.amin(), y.float().amin()]).tolist(),
+        torch.stack([x.amax(), y.float().amax()]).tolist(),
+    )
     facts["input_range"] = _wider(facts["input_range"], lows[0], highs[0])
     facts["target_range"] = _wider(facts["target_range"], lows[1], highs[1])
     whole = not y.is_floating_point() or bool((y == y.round()).all())

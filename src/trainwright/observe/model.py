@@ -15,10 +15,22 @@ from torch.optim import Optimizer
 from ..core import ModuleFacts, ParameterFacts, Site
 from . import sites
 
-NOT_LAYERS = (nn.Dropout, nn.Identity, nn.Flatten, nn.Unflatten, nn.modules.dropout._DropoutNd, nn.modules.loss._Loss)
+NOT_LAYERS = (
+    nn.Dropout,
+    nn.Identity,
+    nn.Flatten,
+    nn.Unflatten,
+    nn.modules.dropout._DropoutNd,
+    nn.modules.loss._Loss,
+)
 """Modules without children whose output says nothing of its own."""
 
-CHANNELS_FIRST = (nn.modules.conv._ConvNd, nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)
+CHANNELS_FIRST = (
+    nn.modules.conv._ConvNd,
+    nn.modules.batchnorm._BatchNorm,
+    nn.GroupNorm,
+    nn.modules.instancenorm._InstanceNorm,
+)
 
 SEARCHES = 4
 """Times that the garbage collector is asked for modules: some 50 ms each."""
@@ -27,8 +39,8 @@ _WRAPPERS = re.compile(r"(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapp
 
 
 class Models:
-    """The modules that were constructed, and the watched ones among them. Everything is keyed by `id`: a module may
-    define its own `__hash__` or `__eq__`."""
+    """The modules that were constructed, and the watched ones among them. Everything is keyed by `id`: a
+    module may define its own `__hash__` or `__eq__`."""
 
     def __init__(self) -> None:
         self.made: dict[int, tuple[weakref.ref[nn.Module], Site | None]] = {}
@@ -47,13 +59,16 @@ class Models:
         self.made[id(module)] = (weakref.ref(module), sites.site(building=module, depth=3))
 
     def site_of(self, module: nn.Module) -> Site | None:
-        """The user's line that constructed a module; for one that was copied or unpickled, that of its class."""
+        """The user's line that constructed a module; for one that was copied or unpickled, that of its
+        class."""
         known = self.made.get(id(module))
         if known is not None and known[0]() is module:
             return known[1]
         return class_site(type(module))
 
-    def find(self, optimizers: Iterable[Optimizer], extra: Iterable[nn.Module] = (), leaves: Iterable[Tensor] = ()) -> None:
+    def find(
+        self, optimizers: Iterable[Optimizer], extra: Iterable[nn.Module] = (), leaves: Iterable[Tensor] = ()
+    ) -> None:
         """(Re)compute which modules are watched: those that own what is trained, and are part of no other.
 
         Args:
@@ -66,9 +81,12 @@ class Models:
         roots = self._roots_of(set(owned), [m for ref, _ in self.made.values() if (m := ref()) is not None])
         uncovered = set(owned) - {id(p) for m in roots for p in m.parameters()}
         if uncovered and self._searches < SEARCHES:
-            # Copied, unpickled, or built before watching began: the garbage collector knows them, but is slow.
+            # Copied, unpickled, or built before watching began: the garbage collector knows them, but is
+            # slow.
             self._searches += 1
-            roots = self._roots_of(set(owned), [o for o in gc.get_objects() if issubclass(type(o), nn.Module)])
+            roots = self._roots_of(
+                set(owned), [o for o in gc.get_objects() if issubclass(type(o), nn.Module)]
+            )
         roots = list({id(m): m for m in (*extra, *roots)}.values())
         if [id(m) for m in roots] != list(self.roots):
             self.roots = {id(m): m for m in roots}
@@ -79,8 +97,11 @@ class Models:
             self._add_parameter(f"parameter{i}", p, "")
 
     def adopt(self, leaves: Iterable[Tensor]) -> None:
-        """Take in parameters that receive a gradient but belong to no watched model: layers in a Python list."""
-        strangers = {id(p) for p in leaves if isinstance(p, nn.Parameter) and id(p) not in self.parameter_names}
+        """Take in parameters that receive a gradient but belong to no watched model: layers in a Python
+        list."""
+        strangers = {
+            id(p) for p in leaves if isinstance(p, nn.Parameter) and id(p) not in self.parameter_names
+        }
         if not strangers:
             return
         for ref, _ in list(self.made.values()):
@@ -118,15 +139,20 @@ class Models:
     def parameter_facts(
         self, optimizers: list[Optimizer], known: Mapping[str, ParameterFacts]
     ) -> dict[str, ParameterFacts]:
-        """Facts of every parameter; the statistics only of those that are not `known` yet, at the start of training."""
+        """Facts of every parameter; the statistics only of those that are not `known` yet, at the start of
+        training."""
         owners = {id(p): i for i, o in enumerate(optimizers) for g in o.param_groups for p in g["params"]}
         facts: dict[str, ParameterFacts] = {}
         for name, p in self.parameters.items():
             if name in known:
                 facts[name] = {**known[name], "optimizer": owners.get(id(p))}
                 continue
+            if isinstance(
+                p, nn.parameter.UninitializedTensorMixin
+            ):  # it has no shape before the first batch: next time
+                continue
             local = getattr(p.detach(), "_local_tensor", p.detach())
-            readable = not nn.parameter.is_lazy(p) and local.numel() > 1 and local.is_floating_point()
+            readable = local.numel() > 1 and local.is_floating_point()
             std = float(local.float().std(correction=0)) if readable else None
             facts[name] = {
                 "shape": list(p.shape),
@@ -136,7 +162,9 @@ class Models:
                 "optimizer": owners.get(id(p)),
                 "initial_std": std,
                 "initial_mean": float(local.float().mean()) if readable else None,
-                "equal_units": bool((local == local[:1]).all()) if readable and local.ndim > 1 and len(local) > 1 else None,
+                "equal_units": bool((local == local[:1]).all())
+                if readable and local.ndim > 1 and len(local) > 1
+                else None,
                 "got_gradient": False,
             }
         return facts
@@ -149,7 +177,9 @@ class Models:
             if id(m) in children or not hasattr(m, "_parameters"):
                 continue
             own = {id(p) for p in m.parameters()} & owned
-            if own - covered:  # one that shares all of them is another view of the same model, as torch.jit.script makes
+            if (
+                own - covered
+            ):  # one that shares all of them is another view of the same model, as torch.jit.script makes
                 covered |= own
                 roots.append(m)
         return roots
@@ -163,7 +193,9 @@ class Models:
         for key, root in self.roots.items():
             name = variable_name(root) or type(root).__name__
             taken = set(self.prefixes.values())
-            self.prefixes[key] = next(n for n in (name, *(f"{name}{i}" for i in range(2, 1000))) if n not in taken)
+            self.prefixes[key] = next(
+                n for n in (name, *(f"{name}{i}" for i in range(2, 1000))) if n not in taken
+            )
 
     def _name_parts(self) -> None:
         self.names, self.modules, self.parameters, self.parameter_names, self.owner = {}, {}, {}, {}, {}
@@ -234,7 +266,8 @@ def is_wrapper(root: nn.Module) -> bool:
 def is_compiled(root: nn.Module) -> bool:
     """Whether a model, or a part of it, runs through torch.compile."""
     return any(
-        getattr(m, "_compiled_call_impl", None) is not None or "_orig_mod" in m._modules for m in root.modules()
+        getattr(m, "_compiled_call_impl", None) is not None or "_orig_mod" in m._modules
+        for m in root.modules()
     )
 
 

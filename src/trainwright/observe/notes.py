@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from ..core import Facts, NonFinite, OptimizerFacts, ParameterFacts, Site, TensorFacts
 from . import graph, sites
-from .budget import SHORT_STEP_S, Budget
+from .budget import Budget
 from .loaders import Loaders
 from .losses import Losses, target_facts
 from .model import Models, is_sharded
@@ -35,7 +35,6 @@ class Notes:
         self._optimizers: list[tuple[Optimizer, OptimizerFacts]] = []
         self._parameters: dict[str, ParameterFacts] = {}
         self._probes: dict[int, list[tuple[str, nn.Parameter]]] = {}
-        self._given_up: dict[str, str] = {}
         self._inputs: TensorFacts | None = None
         self._input_sums: tuple[Tensor, Tensor, int] | None = None
         self._read_inputs = 0
@@ -50,7 +49,8 @@ class Notes:
         self.hazards: list[tuple[str, str]] = []
         self.own_failures: list[dict[str, str]] = []
         self.non_finite: NonFinite | None = None
-        self.compiled, self.scaler, self.skipped_steps = False, False, 0
+        self.compiled = self.compile_asked = self.eager_probe = False
+        self.scaler, self.skipped_steps = False, 0
         self.amp: str | None = None
         self.model_zeroed = 0
 
@@ -112,15 +112,13 @@ class Notes:
             }
         )
 
-    def compile_called(self, what: object) -> None:
-        """torch.compile was asked for a model, or for a function of the user's (which may hold the model)."""
+    def compile_called(self, what: object) -> bool:
+        """torch.compile was asked for; whether for a model, or for a function of the user's that may hold it."""
         code = getattr(what, "__code__", None)
-        if what is None or isinstance(what, nn.Module) or (code and sites.owner(code.co_filename) == "user"):
-            self.compiled = True
-
-    def give_up(self, what: str, sentence: str) -> None:
-        """Something is not watched: say it once, in the report."""
-        self._given_up.setdefault(what, sentence)
+        users = code is not None and sites.owner(code.co_filename) == "user"
+        if what is None or isinstance(what, nn.Module) or users:
+            self.compile_asked = True
+        return self.compile_asked
 
     def parameters(self, optimizers: list[Optimizer]) -> None:
         """Facts of the parameters as they are now; of known ones only the owner is brought up to date."""
@@ -145,7 +143,9 @@ class Notes:
         known = self._probes.get(id(optimizer))
         if known is None:
             names = self._models.parameter_names
-            owned = [p for g in optimizer.param_groups for p in g["params"] if p.requires_grad and id(p) in names]
+            owned = [
+                p for g in optimizer.param_groups for p in g["params"] if p.requires_grad and id(p) in names
+            ]
             known = [(names[id(p)], p) for p in sorted(owned, key=lambda p: p.numel())[:3]]
             self._probes[id(optimizer)] = known
         return known
@@ -153,7 +153,12 @@ class Notes:
     def layer(self, module: nn.Module, output: Tensor) -> None:
         """A layer ran at a sampled step."""
         weight = module._parameters.get("weight")
-        if self.amp is None and output.dtype in (torch.float16, torch.bfloat16) and weight is not None and weight.dtype == torch.float32:
+        if (
+            self.amp is None
+            and output.dtype in (torch.float16, torch.bfloat16)
+            and weight is not None
+            and weight.dtype == torch.float32
+        ):
             self.amp = str(output.dtype).removeprefix("torch.")
 
     def modes(self, root: nn.Module) -> None:
@@ -176,7 +181,9 @@ class Notes:
         if x.ndim == 2:
             columns = values
         elif x.ndim > 2:  # a channel of pictures; the last dimension of sequences
-            columns = values.movedim(1 if x.ndim > 3 else -1, -1).reshape(-1, x.shape[1 if x.ndim > 3 else -1])
+            columns = values.movedim(1 if x.ndim > 3 else -1, -1).reshape(
+                -1, x.shape[1 if x.ndim > 3 else -1]
+            )
         else:
             columns = values.reshape(-1, 1)
         columns = columns[:4096].double()
@@ -200,10 +207,13 @@ class Notes:
         }
 
     def non_finite_loss(self, step: int, root: Tensor, made_by: dict[int, str], key: tuple[str, int]) -> None:
-        """The loss is not finite for the first time: were the weights already, and if not, which function made it?"""
+        """The loss is not finite for the first time: were the weights already, and if not, which function
+        made it?"""
         site: Site | None = {"file": key[0], "line": key[1]} if key[0] else None
         for name, p in self._models.parameters.items():
-            if p.is_floating_point() and not bool(torch.isfinite(getattr(p.detach(), "_local_tensor", p.detach()).sum())):
+            if p.is_floating_point() and not bool(
+                torch.isfinite(getattr(p.detach(), "_local_tensor", p.detach()).sum())
+            ):
                 op, why = self.hazards[-1] if self.hazards else (None, None)
                 self.non_finite = _non_finite(step, "weights", name, op, why, site)
                 return
@@ -212,7 +222,8 @@ class Notes:
             self.non_finite = _non_finite(step, "forward", None, None, None, site)
             return
         op, why, node = found
-        self.non_finite = _non_finite(step, "forward", made_by.get(node._sequence_nr()), op, why, site)  # type: ignore[attr-defined]
+        maker = made_by.get(node._sequence_nr())
+        self.non_finite = _non_finite(step, "forward", maker, op, why, site)
 
     def non_finite_gradient(self, step: int, parameter: str) -> None:
         """A gradient is not finite although the loss is."""
@@ -237,11 +248,17 @@ class Notes:
         device = next((p.device.type for p in self._models.parameters.values()), "cpu")
         first_loss = next(iter(self._losses.known.values()), None)
         step_s = budget.step_s
-        given_up = list(self._given_up.values())
-        if step_s is not None and step_s < SHORT_STEP_S and budget.share > 0:
+        given_up = []
+        if self.compiled and not self.eager_probe:
             given_up.append(
-                f"steps take {step_s * 1e3:.2g} ms: noting each step's loss costs about "
-                f"{100 * (budget.fixed_s or 0) / step_s:.1f} % of that, more than what a longer step would see"
+                "layers were not looked at: the model is compiled (--eager-probe runs the steps that are "
+                "read without compilation, which may change the last bits of the result)"
+            )
+        if step_s is not None and budget.fixed_s is not None and 0 < budget.share < budget.fixed_s / step_s:
+            given_up.append(
+                f"steps take only {step_s * 1e3:.2g} ms, so that noting the loss of each costs "
+                f"{budget.fixed_s / step_s:.1%} of them, more than the budget; gradients, weights and layers "
+                f"were read at {budget.sampled} of {steps} steps"
             )
         facts: Facts = {
             "steps": steps,
@@ -298,5 +315,15 @@ class Notes:
         return facts
 
 
-def _non_finite(step: int, phase: str, place: str | None, op: str | None, why: str | None, site: Site | None) -> NonFinite:
-    return {"step": step, "phase": phase, "place": place, "op": op, "why": why, "site": site, "handled": False}
+def _non_finite(
+    step: int, phase: str, place: str | None, op: str | None, why: str | None, site: Site | None
+) -> NonFinite:
+    return {
+        "step": step,
+        "phase": phase,
+        "place": place,
+        "op": op,
+        "why": why,
+        "site": site,
+        "handled": False,
+    }

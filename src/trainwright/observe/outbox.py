@@ -1,4 +1,5 @@
-"""Carries readings from the device to the record: one copy a sampled step, and never a wait for the device."""
+"""Carries readings from the device to the record: one copy a sampled step, and never a wait for the
+device."""
 
 from __future__ import annotations
 
@@ -22,19 +23,26 @@ TOGETHER = 256
 class Record(Protocol):
     """Where readings end."""
 
-    def add(self, signal: str, steps: Sequence[int], places: tuple[str, ...], values: npt.ArrayLike) -> None: ...
+    def add(
+        self, signal: str, steps: Sequence[int], places: tuple[str, ...], values: npt.ArrayLike
+    ) -> None: ...
 
 
 class Outbox:
-    """Readings on their way: `put` as they are made, `send` once a sampled step, `collect` what has arrived."""
+    """Readings on their way: `put` as they are made, `send` once a sampled step, `collect` what has
+    arrived."""
 
     def __init__(self, record: Record):
         self._record = record
         self._steps: dict[str, tuple[tuple[str, ...], list[int], list[list[float]]]] = {}
         self._waiting: list[tuple[str, int, tuple[str, ...], Tensor]] = []
-        self._flying: list[tuple[list[tuple[str, int, tuple[str, ...]]], Tensor, torch.cuda.Event | None]] = []
+        self._flying: list[
+            tuple[list[tuple[str, int, tuple[str, ...]]], Tensor, torch.cuda.Event | None]
+        ] = []
 
-    def put(self, signal: str, step: int, places: tuple[str, ...], values: Tensor | Sequence[float | Tensor]) -> None:
+    def put(
+        self, signal: str, step: int, places: tuple[str, ...], values: Tensor | Sequence[float | Tensor]
+    ) -> None:
         """One reading. Plain numbers go straight to the record."""
         if not isinstance(values, Tensor):
             numbers = [v for v in values if not isinstance(v, Tensor)]
@@ -45,7 +53,8 @@ class Outbox:
         self._waiting.append((signal, step, places, values.detach().reshape(-1)))
 
     def _put_numbers(self, signal: str, step: int, places: tuple[str, ...], numbers: list[float]) -> None:
-        """Numbers of every step are handed to the record by the hundred: one step must cost next to nothing."""
+        """Numbers of every step are handed to the record by the hundred: one step must cost next to
+        nothing."""
         known = self._steps.get(signal)
         if known is not None and (known[0] != places or len(known[1]) >= TOGETHER):
             self._record.add(signal, known[1], known[0], _readings(known[2]))
@@ -76,7 +85,9 @@ class Outbox:
                 packed = torch.empty(packed.shape, pin_memory=True).copy_(packed, non_blocking=True)
                 arrived = torch.cuda.Event()
                 arrived.record(torch.cuda.current_stream(device))
-            self._flying.append(([(s, n, p) for s, n, p, _ in items], packed.cpu() if arrived is None else packed, arrived))
+            self._flying.append(
+                ([(s, n, p) for s, n, p, _ in items], packed.cpu() if arrived is None else packed, arrived)
+            )
 
     def collect(self, *, wait: bool = False) -> None:
         """Write what has arrived into the record."""

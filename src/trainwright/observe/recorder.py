@@ -1,7 +1,7 @@
 """Follows one training by what the hooks tell, and writes what the signals read.
 
-A window runs from one step of the first optimiser to its next. Most windows only note the loss, the rates and the time;
-when the budget allows one to be read, hooks are put on the layers before it and taken off after it.
+A window runs from one step of the first optimiser to its next. Most windows only note the loss, the rates and
+the time; when the budget allows one to be read, hooks are put on the layers before it and taken off after it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ P = ParamSpec("P")
 FLUSH_S = 1.0
 """At most so much of the record is lost when the process is killed."""
 
-WHOLE = ("",)
+WHOLE: tuple[str, ...] = ("",)
 """The place of what belongs to the whole run."""
 
 FAILURES = 3
@@ -47,7 +47,9 @@ FAILURES = 3
 class Record(Protocol):
     """The store, as the recorder sees it."""
 
-    def add(self, signal: str, steps: Sequence[int], places: tuple[str, ...], values: npt.ArrayLike) -> None: ...
+    def add(
+        self, signal: str, steps: Sequence[int], places: tuple[str, ...], values: npt.ArrayLike
+    ) -> None: ...
     def set_facts(self, facts: Facts) -> None: ...
     def flush(self) -> None: ...
     def close(self) -> None: ...
@@ -55,12 +57,14 @@ class Record(Protocol):
 
 
 def guarded(handler: Callable[Concatenate[Recorder, P], None]) -> Callable[Concatenate[Recorder, P], None]:
-    """Keep the user's run from all harm: what fails in a handler is caught, reported once, and the run goes on."""
+    """Keep the user's run from all harm: what fails in a handler is caught, reported once, and the run goes
+    on."""
     name = handler.__name__
 
     @functools.wraps(handler)
     def call(self: Recorder, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        # Closed, busy (ourselves, or another thread), in a forked child, switched off, or being traced: pass over.
+        # Closed, busy (ourselves, or another thread), in a forked child, switched off, or being traced: pass
+        # over.
         if self._closed or self._busy or self._forked or name in self._off or torch.compiler.is_compiling():
             return
         self._busy = True
@@ -77,7 +81,8 @@ def guarded(handler: Callable[Concatenate[Recorder, P], None]) -> Callable[Conca
 
 
 class Recorder:
-    """Hears everything (`attach.Listener`), decides what to read, and fills a record. Never raises but `StopCheck`."""
+    """Hears everything (`attach.Listener`), decides what to read, and fills a record. Never raises but
+    `StopCheck`."""
 
     def __init__(
         self,
@@ -107,9 +112,13 @@ class Recorder:
         self._failures: dict[str, int] = {}
         self._off: set[str] = set()
         self._optimizers: list[Optimizer] = []
-        self._candidates: tuple[Optimizer, ...] = ()  # alive when watching began; it is not known which of them are used
+        self._candidates: tuple[
+            Optimizer, ...
+        ] = ()  # alive when watching began; it is not known which of them are used
         self._primary: Optimizer | None = None
-        self._since_primary: set[int] = set()  # other optimisers that have stepped since the primary's last step
+        self._since_primary: set[int] = (
+            set()
+        )  # other optimisers that have stepped since the primary's last step
         self._segment = 0  # the step at which the training that goes on now began
         self._armed: ExitStack | None = None
         self._layers: dict[int, str] = {}  # modules whose output is read in this window
@@ -131,9 +140,12 @@ class Recorder:
         self._writable = True
         self._stepped = self._forked = False
         self._saved_hooks = False
-        self._plain_mean = True  # the loss is one call of one known function: its constant reference is comparable
+        self._plain_mean = (
+            True  # the loss is one call of one known function: its constant reference is comparable
+        )
 
-    # -- what the hooks tell ------------------------------------------------------------------------------------------
+    # -- what the hooks tell
+    # ------------------------------------------------------------------------------------------
 
     @guarded
     def module_made(self, module: nn.Module) -> None:
@@ -179,13 +191,17 @@ class Recorder:
 
     @guarded
     def compile_called(self, what: object) -> None:
-        self.notes.compile_called(what)
-        if self.notes.compiled:
+        if self.notes.compile_called(what):
             self._disarm()
 
     @guarded
     def loss_called(
-        self, kind: str, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: object
+        self,
+        kind: str,
+        original: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        result: object,
     ) -> None:
         if not isinstance(result, Tensor) or result.is_meta:
             return
@@ -204,7 +220,9 @@ class Recorder:
         maker = self._made_by.get(node) if node is not None else None
         if maker is not None and known.facts["input_site"] is None:
             known.facts["input_site"] = self.models.site_of(self.models.modules[maker])
-        reference = losses.constant_loss(known, original, self.training) if len(self.losses.known) == 1 else None
+        reference = (
+            losses.constant_loss(known, original, self.training) if len(self.losses.known) == 1 else None
+        )
         if reference is not None:
             factor = 1.0
             if known.facts["reduction"] == "sum":
@@ -232,7 +250,13 @@ class Recorder:
         self._depth += 1
         if self._depth > 1:
             return
-        root = tensors if isinstance(tensors, Tensor) else next(iter(tensors), None) if isinstance(tensors, Sequence) else None
+        root = (
+            tensors
+            if isinstance(tensors, Tensor)
+            else next(iter(tensors), None)
+            if isinstance(tensors, Sequence)
+            else None
+        )
         if not isinstance(root, Tensor):
             return
         if not self._optimizers and self._backwards == 0:
@@ -277,7 +301,9 @@ class Recorder:
         if self.training is None:
             return
         self._note_rates()
-        if self._armed is not None and any(p.grad is not None for g in optimizer.param_groups for p in g["params"]):
+        if self._armed is not None and any(
+            p.grad is not None for g in optimizer.param_groups for p in g["params"]
+        ):
             self._read_gradients(optimizer)
 
     def after_step(self, optimizer: Optimizer) -> None:
@@ -308,8 +334,9 @@ class Recorder:
         self._end_window()
 
     def _begin_anew(self) -> None:
-        """An optimiser is built in the middle: the script trains one model after the other (folds, a search, phases),
-        and what follows is a training of its own. Should an earlier optimiser step again, it is taken in again."""
+        """An optimiser is built in the middle: the script trains one model after the other (folds, a search,
+        phases), and what follows is a training of its own. Should an earlier optimiser step again, it is
+        taken in again."""
         self._disarm()
         self._optimizers, self._primary = [], None
         self._segment = self._step
@@ -335,7 +362,8 @@ class Recorder:
         """Whether no optimiser is at work: the script changes the weights itself."""
         return not self._optimizers and not self._candidates
 
-    # -- beginning and end --------------------------------------------------------------------------------------------
+    # -- beginning and end
+    # --------------------------------------------------------------------------------------------
 
     def adopt(self, models: Sequence[nn.Module], optimizers: Sequence[Optimizer]) -> None:
         """Take what was built before watching began."""
@@ -374,7 +402,9 @@ class Recorder:
         return run
 
     @guarded
-    def _finish(self, ended: Facts, sources: Callable[[Mapping[str, Any]], dict[str, dict[str, str]]]) -> None:
+    def _finish(
+        self, ended: Facts, sources: Callable[[Mapping[str, Any]], dict[str, dict[str, str]]]
+    ) -> None:
         self._disarm()
         if self.training is not None:
             self._note_valid()
@@ -412,7 +442,8 @@ class Recorder:
         self._step = self._depth = self._backwards = self._all_backwards = self._segment = 0
         self._writable = True
 
-    # -- one window ---------------------------------------------------------------------------------------------------
+    # -- one window
+    # ---------------------------------------------------------------------------------------------------
 
     def _end_window(self) -> None:
         """A step is complete: write it, settle the account, decide about the next."""
@@ -434,14 +465,9 @@ class Recorder:
         now = time.perf_counter_ns()
         own_s = (self._own_ns + now - self._began_ns) / 1e9
         wall_s = (now - self._last_end_ns) / 1e9
-        self.budget.step_took(wall_s, own_s)
-        self.budget.charge(own_s, startup=startup and was_armed)
-        if not was_armed:
-            self.budget.plain_cost(own_s)
-        else:
-            self.budget.sample_cost(own_s)
-            if self.budget.step_s is not None:
-                self.training.noted["step_time"] = WHOLE, [self.budget.step_s]
+        self.budget.step_took(wall_s, own_s, read=was_armed, startup=startup and was_armed)
+        if was_armed and self.budget.step_s is not None:
+            self.training.noted["step_time"] = WHOLE, [self.budget.step_s]
         self._last_end_ns = self._began_ns = now  # what follows, arming included, is the next step's
         self._own_ns = 0
         if time.monotonic() - self._last_flush_s > FLUSH_S:
@@ -465,18 +491,17 @@ class Recorder:
         self._look_for_models()
         self._armed = undo = ExitStack()
         roots = list(self.models.roots.values())
-        compiled = self.notes.compiled or any(is_compiled(r) for r in roots)
-        self.notes.compiled = compiled
-        if compiled and not self._eager_probe:
-            self.notes.give_up("activations", "activations were not looked at: the model is compiled (--eager-probe runs the steps that are read without compilation)")
-            return
-        if compiled:
+        self.notes.compiled = self.notes.compile_asked or any(is_compiled(r) for r in roots)
+        if self.notes.compiled:
+            if not self.notes.eager_probe:
+                return
             undo.enter_context(torch.compiler.set_stance("force_eager"))
         parts = self.budget.thinning()
         layers = list(self.models.leaf_modules().items())[self.budget.sampled % parts :: parts]
         self._layers = {id(module): name for name, module in layers}
-        # Global hooks, and only for this window: a hook on the script's own modules would be copied, pickled and
-        # scripted along with them (copy.deepcopy, torch.save, torch.jit.script), and the script would not be unchanged.
+        # Global hooks, and only for this window: a hook on the script's own modules would be copied, pickled
+        # and scripted along with them (copy.deepcopy, torch.save, torch.jit.script), and the script would
+        # not be unchanged.
         undo.callback(register_module_forward_pre_hook(self._module_called).remove)
         undo.callback(register_module_forward_hook(self._module_ran).remove)
 
@@ -496,7 +521,12 @@ class Recorder:
 
     @guarded
     def _root_called(self, module: nn.Module, args: tuple[object, ...]) -> None:
-        if torch.is_grad_enabled() and self.training is not None and not self.training.batch and not torch.jit.is_tracing():
+        if (
+            torch.is_grad_enabled()
+            and self.training is not None
+            and not self.training.batch
+            and not torch._C._is_tracing()
+        ):
             self.training.batch = tuple(a for a in args if isinstance(a, Tensor))
             self.notes.batch(self.training.batch)
             self.notes.modes(module)
@@ -505,7 +535,12 @@ class Recorder:
     @guarded
     def _layer_ran(self, name: str, module: nn.Module, args: object, output: object) -> None:
         training = self.training
-        if training is None or name in training.outputs or not torch.is_grad_enabled() or torch.jit.is_tracing():
+        if (
+            training is None
+            or name in training.outputs
+            or not torch.is_grad_enabled()
+            or torch._C._is_tracing()
+        ):
             return
         x = _first_tensor(output)
         if x is None or not x.is_floating_point() or x.numel() == 0:
@@ -537,8 +572,7 @@ class Recorder:
         found = graph.walk(root, read_saved=not self._saved_hooks)
         self.models.adopt(found.leaves)
         self.notes.leaves(found.leaves, self._optimizers)
-        if found.compiled:
-            self.notes.compiled = True
+        self.notes.compiled = self.notes.compiled or found.compiled
         self.notes.hazards = found.hazards or self.notes.hazards
         for a in found.activations:
             place = self._place_of(a.feeder)
@@ -572,7 +606,9 @@ class Recorder:
         if self.notes.non_finite is not None or self.notes.scaler:
             return
         for name, p in self.training.parameters.items():
-            if p.grad is not None and not math.isfinite(float(getattr(p.grad, "_local_tensor", p.grad).sum())):
+            if p.grad is not None and not math.isfinite(
+                float(getattr(p.grad, "_local_tensor", p.grad).sum())
+            ):
                 self.notes.non_finite_gradient(self._step, name)
                 return
 
@@ -609,7 +645,8 @@ class Recorder:
         except Exception as error:
             self.failed(signal.name, error)
 
-    # -- what is noted of each step -----------------------------------------------------------------------------------
+    # -- what is noted of each step
+    # -----------------------------------------------------------------------------------
 
     def _unscaled(self, root: Tensor) -> Tensor:
         """The loss without the factor of a scaler or of accumulation."""
@@ -668,7 +705,12 @@ class Recorder:
 
     def _note_leftover(self) -> None:
         """Before the first backward after a step, gradients should be gone."""
-        if self._armed is None or self.training is None or self._step == self._segment or self._in_step is not None:
+        if (
+            self._armed is None
+            or self.training is None
+            or self._step == self._segment
+            or self._in_step is not None
+        ):
             return
         left = self.training.memory.setdefault("leftover_grad", {})
         assert isinstance(left, dict)
@@ -678,7 +720,8 @@ class Recorder:
                 left[name] = min(norm, left.get(name, math.inf))
 
     def _validated(self, kind: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor) -> None:
-        """A loss was evaluated without gradient: part of a validation pass, unless it is over the training loader."""
+        """A loss was evaluated without gradient: part of a validation pass, unless it is over the training
+        loader."""
         trained = {key[0] for key in self.losses.known}
         pair = losses.arguments(args, kwargs)
         if pair is None or (trained and kind not in trained) or self.loaders.on_training_data():
@@ -700,10 +743,13 @@ class Recorder:
         if not self._valid:
             return
         if self._step > 0:
-            self.training.noted.update({name: (WHOLE, [total / n]) for name, (total, n) in self._valid.items()})
+            self.training.noted.update(
+                {name: (WHOLE, [total / n]) for name, (total, n) in self._valid.items()}
+            )
         self._valid = {}
 
-    # -- housekeeping -------------------------------------------------------------------------------------------------
+    # -- housekeeping
+    # -------------------------------------------------------------------------------------------------
 
     def _look_for_models(self, *, force: bool = False) -> None:
         """Find the watched models again when modules were built since, and begin when there are any."""
@@ -724,7 +770,8 @@ class Recorder:
             self.training.parameters = self.models.parameters
 
     def _look_at_leaves(self, root: Tensor) -> None:
-        """No optimiser was built under our eyes: which of those alive is it, or are the weights changed by hand?"""
+        """No optimiser was built under our eyes: which of those alive is it, or are the weights changed by
+        hand?"""
         leaves = graph.walk(root, read_saved=False).leaves
         ids = {id(p) for p in leaves}
         self._candidates = tuple(
@@ -734,6 +781,8 @@ class Recorder:
         if not self._candidates and not all(id(p) in known for p in leaves):
             self._leaves = tuple(leaves)
             self._look_for_models(force=True)
+            self._disarm()
+            self._arm()
 
     def _flush(self, facts: Facts | None = None) -> None:
         """Put what is buffered on disk; `facts` are the last ones."""
@@ -751,7 +800,9 @@ class Recorder:
 
     def _facts(self, ended: Facts) -> Facts:
         per_step = self._all_backwards / self._step if self._step else float(self._all_backwards)
-        return self.notes.facts(steps=self._step, backwards_per_step=per_step, budget=self.budget, ended=ended)
+        return self.notes.facts(
+            steps=self._step, backwards_per_step=per_step, budget=self.budget, ended=ended
+        )
 
 
 def _mean(seen: list[float | Tensor]) -> float | Tensor:

@@ -78,7 +78,11 @@ def line_of_call(depth: int = 1) -> tuple[str, int]:
 def _constructs(frame: FrameType, building: object) -> bool:
     code = frame.f_code
     # Reading the one argument is enough, and does not copy the frame's variables as `f_locals` of all would.
-    return code.co_argcount > 0 and code.co_name == "__init__" and frame.f_locals.get(code.co_varnames[0]) is building
+    return (
+        code.co_argcount > 0
+        and code.co_name == "__init__"
+        and frame.f_locals.get(code.co_varnames[0]) is building
+    )
 
 
 def _site(frame: FrameType) -> Site:

@@ -1,4 +1,5 @@
-"""One watched process from beginning to end: waits for torch, attaches, and closes the record. Imports no torch itself."""
+"""One watched process from beginning to end: waits for torch, attaches, and closes the record. Imports no
+torch itself."""
 
 from __future__ import annotations
 
@@ -54,7 +55,9 @@ def start(
     Raises:
         OSError, sqlite3.Error: the record cannot be made.
     """
-    session = Session(folder, overhead=overhead, stop_after=stop_after, eager_probe=eager_probe, say=say or say_on_stderr)
+    session = Session(
+        folder, overhead=overhead, stop_after=stop_after, eager_probe=eager_probe, say=say or say_on_stderr
+    )
     if "torch" in sys.modules:
         session.attach()
     else:
@@ -66,7 +69,13 @@ class Session:
     """A record, and the recorder that fills it once there is torch."""
 
     def __init__(
-        self, folder: Path | None, *, overhead: float, stop_after: int | None, eager_probe: bool, say: Callable[[str], None]
+        self,
+        folder: Path | None,
+        *,
+        overhead: float,
+        stop_after: int | None,
+        eager_probe: bool,
+        say: Callable[[str], None],
     ):
         self.waiting = _OnceTorchIsImported(self.attach)
         self.recorder: Recorder | None = None
@@ -83,7 +92,8 @@ class Session:
         """Hook into torch, which is imported by now; never raises.
 
         Args:
-            models, optimizers: what is to be watched although it was built before; optimisers are looked for if `None`.
+            models, optimizers: what is to be watched although it was built before; optimisers are looked for
+            if `None`.
         """
         try:
             from .attach import attach
@@ -91,15 +101,22 @@ class Session:
             from .recorder import Recorder
 
             self._argv = list(sys.argv)
-            recorder = Recorder(self._writer, say=self._say, reopen=self._reopen, **self._options)  # type: ignore[arg-type]
+            recorder = Recorder(
+                self._writer,
+                say=self._say,
+                reopen=self._reopen,
+                **self._options,  # type: ignore[arg-type]
+            )
             self._undo = attach(recorder)
             recorder.adopt(models, optimizers_alive() if optimizers is None else optimizers)
             self.recorder = recorder
             here = weakref.ref(recorder)
-            os.register_at_fork(after_in_child=lambda: (r := here()) and r.after_fork())
+            os.register_at_fork(after_in_child=lambda: _let_go(here()))
         except Exception as error:
             self._undo.close()
-            self._say(f"trainwright: cannot watch this training ({type(error).__name__}: {error}); it runs unwatched")
+            self._say(
+                f"trainwright: cannot watch this training ({type(error).__name__}: {error}), which runs on"
+            )
 
     def finish(self, exit_status: int | None = None, exception: BaseException | None = None) -> Run:
         """Take the hooks off, close the record, and return the run. Idempotent; never raises."""
@@ -115,7 +132,9 @@ class Session:
         """The run up to now, while it goes on."""
         if self._run is not None:
             return self._run
-        return self.recorder.so_far(self._ended(None, None)) if self.recorder is not None else Run({}, Facts())
+        return (
+            self.recorder.so_far(self._ended(None, None)) if self.recorder is not None else Run({}, Facts())
+        )
 
     def _close(self, ended: Facts) -> Run:
         if self.recorder is not None:
@@ -140,7 +159,9 @@ class Session:
             "started": _iso(self._started),
             "finished": _iso(time.time()),
             "exit_status": status,
-            "exception": redact.redact_text(f"{type(exception).__name__}: {exception}"[:2000]) if exception is not None else None,
+            "exception": redact.redact_text(f"{type(exception).__name__}: {exception}"[:2000])
+            if exception is not None
+            else None,
             "stopped_by": "interrupt"
             if isinstance(exception, KeyboardInterrupt)
             else "check"
@@ -167,7 +188,8 @@ class Session:
         return writer
 
     def _new_path(self) -> Path | None:
-        """Where this process writes: its rank's file, or one named by its process number where that is taken."""
+        """Where this process writes: its rank's file, or one named by its process number where that is
+        taken."""
         if self._folder is None:
             return None
         path = self._folder / f"rank{_whole('RANK', 0)}.sqlite"
@@ -180,7 +202,9 @@ class _OnceTorchIsImported(MetaPathFinder):
     def __init__(self, call: Callable[[], None]):
         self._call = call
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if fullname != "torch":
             return None
         if self in sys.meta_path:
@@ -199,6 +223,12 @@ class _OnceTorchIsImported(MetaPathFinder):
 
         loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
+
+
+def _let_go(recorder: Recorder | None) -> None:
+    """In a forked child; the recorder may be gone, but what was registered for forks stays."""
+    if recorder is not None:
+        recorder.after_fork()
 
 
 def _sources(facts: Mapping[str, Any]) -> dict[str, dict[str, str]]:
@@ -243,4 +273,4 @@ def _own_version() -> str:
 
 def say_on_stderr(text: str) -> None:
     if sys.stderr is not None:
-        print(text, file=sys.stderr, flush=True)
+        print(text, file=sys.stderr, flush=True)  # noqa: T201  # the one way of ours to say something

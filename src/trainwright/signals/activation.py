@@ -47,7 +47,8 @@ def activation_grad(training: Training) -> Reading | None:
 
 @signal(at=Moment.LOSS, unit="share of units")
 def dead_units(training: Training) -> Reading | None:
-    """Share of units that were zero for every sample of each of the last five readings, by the layer that feeds them.
+    """Share of units that were zero for every sample of each of the last five readings, by the layer that
+    feeds them.
 
     Only after functions that can be exactly zero (ReLU and its kin).
     """
@@ -61,7 +62,9 @@ def dead_units(training: Training) -> Reading | None:
             continue
         zero = (x == 0).all(dim=2).all(dim=0)
         past = silent.get(place)
-        count = torch.where(zero, past + 1, 0) if past is not None and past.shape == zero.shape else zero.int()
+        count = (
+            torch.where(zero, past + 1, 0) if past is not None and past.shape == zero.shape else zero.int()
+        )
         silent[place] = count
         names.append(place)
         shares.append((count >= WINDOW).float().mean())
@@ -70,7 +73,8 @@ def dead_units(training: Training) -> Reading | None:
 
 @signal(at=Moment.LOSS, unit="share of outputs")
 def saturated_units(training: Training) -> Reading | None:
-    """Share of a saturating activation's outputs that lie in its flat part (slope below 5 % of the steepest)."""
+    """Share of a saturating activation's outputs that lie in its flat part (slope below 5 % of the
+    steepest)."""
     import torch
 
     names, shares = [], []

@@ -22,7 +22,8 @@ def grad_norm(training: Training) -> Reading | None:
 
 @signal(at=Moment.GRAD, unit="ratio")
 def leftover_grad(training: Training) -> Reading | None:
-    """Norm of the gradient that was left over from the last step when this step's first backward began, over its norm now.
+    """Norm of the gradient that was left over from the last step when this step's first backward began, over
+    its norm now.
 
     0 where gradients are zeroed between steps. Read at up to three parameters of each optimiser.
     """

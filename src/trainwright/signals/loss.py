@@ -8,10 +8,11 @@ from .noted import noted
 
 @signal(at=Moment.STEP, unit="loss", each_step=True)
 def loss(training: Training) -> Reading | None:
-    """The scalar that backward starts from, at every step; factors of a scaler or of accumulation are taken out.
+    """The scalar that backward starts from, at every step; factors of a scaler or of accumulation are taken
+    out.
 
-    The mean over the backwards of one step. The place is `""`; where several losses are used (as in a GAN) each further
-    one has its line `file:line` as place.
+    The mean over the backwards of one step. The place is `""`; where several losses are used (as in a GAN)
+    each further one has its line `file:line` as place.
     """
     return noted(training, "loss")
 
@@ -32,7 +33,8 @@ def valid_accuracy(training: Training) -> Reading | None:
 def constant_loss(training: Training) -> Reading | None:
     """The loss of the best constant prediction, from the targets of all sampled steps so far.
 
-    Read only where the loss that backward starts from is one call of one known function, so that the two compare.
+    Read only where the loss that backward starts from is one call of one known function, so that the two
+    compare.
     """
     return noted(training, "constant_loss")
 

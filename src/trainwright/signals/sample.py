@@ -1,4 +1,5 @@
-"""How a large tensor is sampled: the same few elements each time, as views, so that reading them costs next to nothing."""
+"""How a large tensor is sampled: the same few elements each time, as views, so that reading them costs next
+to nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ WEIGHTS = 4_096
 def output_sample(x: Tensor, *, channels_first: bool) -> Tensor:
     """A copy of at most 16,384 elements of `x`, float32, of shape `(samples, units, positions)`.
 
-    Samples are spread over the batch, positions are contiguous where the memory is, and units are spread over all.
+    Samples are spread over the batch, positions are contiguous where the memory is, and units are spread
+    over all.
 
     Args:
         x: what a layer put out: `(batch, ...)`; a vector counts as one sample.
@@ -44,7 +46,8 @@ def output_sample(x: Tensor, *, channels_first: bool) -> Tensor:
 
 
 def weight_sample(p: Tensor) -> Tensor:
-    """At most 4,096 elements of a parameter, spread over it: a copy, flat, of this rank's shard where it is sharded."""
+    """At most 4,096 elements of a parameter, spread over it: a copy, flat, of this rank's shard where it is
+    sharded."""
     flat = getattr(p.detach(), "_local_tensor", p.detach()).reshape(-1)
     return flat[_spread(flat.shape[0], WEIGHTS)].clone()
 

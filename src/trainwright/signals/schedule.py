@@ -8,7 +8,8 @@ from .noted import noted
 
 @signal(at=Moment.STEP, unit="learning rate", each_step=True)
 def learning_rate(training: Training) -> Reading | None:
-    """Learning rate that each parameter group was just stepped with: places `0`, `1`, ... over all optimisers."""
+    """Learning rate that each parameter group was just stepped with: places `0`, `1`, ... over all
+    optimisers."""
     return noted(training, "learning_rate")
 
 

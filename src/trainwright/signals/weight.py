@@ -22,7 +22,8 @@ def weight_norm(training: Training) -> Reading | None:
 
 @signal(at=Moment.STEP, unit="ratio")
 def update_ratio(training: Training) -> Reading | None:
-    """Size of the step over size of the weight, root mean square over at most 4,096 elements of each parameter.
+    """Size of the step over size of the weight, root mean square over at most 4,096 elements of each
+    parameter.
 
     The weight's size has a floor of 1e-3, so that a bias that starts at zero does not give an infinite ratio.
     """
