@@ -79,7 +79,7 @@ class Models:
         trained = (p for o in optimizers for group in o.param_groups for p in group["params"])
         owned = {id(p): p for p in (*trained, *leaves)}
         roots = self._roots_of(set(owned), [m for ref, _ in self.made.values() if (m := ref()) is not None])
-        uncovered = set(owned) - {id(p) for m in roots for p in m.parameters()}
+        uncovered = set(owned) - {i for m in roots for i in parameters_in(m)}
         if uncovered and self._searches < SEARCHES:
             # Copied, unpickled, or built before watching began: the garbage collector knows them, but is
             # slow.
@@ -176,7 +176,7 @@ class Models:
         for m in modules:
             if id(m) in children or not hasattr(m, "_parameters"):
                 continue
-            own = {id(p) for p in m.parameters()} & owned
+            own = parameters_in(m) & owned
             if (
                 own - covered
             ):  # one that shares all of them is another view of the same model, as torch.jit.script makes
@@ -226,6 +226,19 @@ class Models:
 
     def _free(self, name: str) -> str:
         return next(n for n in (f"{name}_{i}" for i in range(100_000)) if n not in self.modules)
+
+
+def parameters_in(root: nn.Module) -> set[int]:
+    """The `id` of each parameter of a module; unlike `parameters()` it asks no module for its hash."""
+    found: set[int] = set()
+    seen, todo = set(), [root]
+    while todo:
+        module = todo.pop()
+        if id(module) not in seen:
+            seen.add(id(module))
+            found.update(id(p) for p in module._parameters.values() if p is not None)
+            todo += [m for m in module._modules.values() if m is not None]
+    return found
 
 
 def optimizers_alive() -> list[Optimizer]:
