@@ -1,6 +1,7 @@
 """What can be wrong. One file a rule; a rule reads a `Run` and never sees a tensor."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 
 from ..core import Evidence, Finding, Rule, Run, Severity
@@ -20,6 +21,7 @@ from .overfitting import overfitting
 from .parameters_outside_optimizer import parameters_outside_optimizer
 from .saturated_units import saturated_units
 from .symmetric_weights import symmetric_weights
+from .trainings import last_training
 from .unscaled_input import unscaled_input
 from .vanishing_gradient import vanishing_gradient
 
@@ -57,6 +59,8 @@ def diagnose(
 ) -> tuple[Finding, ...]:
     """What the rules find in a run: worst first, then the earlier, then the likelier cause.
 
+    Of a script that trains one model after the other the last training is judged.
+
     A rule is left out where a signal that it needs was not recorded. One that fails is our fault, not the
     run's: it becomes a hint signed `trainwright`, and the others are still asked.
 
@@ -71,7 +75,9 @@ def diagnose(
     given = dict(thresholds or {})
     for name, limits in given.items():
         _check(name, limits)
+    run, first = last_training(run)
     found = [f for rule in rules for f in _ask(rule, run, given.get(rule.name, {}))]
+    found = [replace(f, steps=(f.steps[0] + first, f.steps[1] + first)) for f in found] if first else found
     return tuple(sorted(found, key=lambda f: (-(f.severity or 0), f.steps[0])))
 
 
