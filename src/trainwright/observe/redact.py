@@ -46,8 +46,8 @@ def redact_text(text: str) -> str:
     text = _IN_URL.sub(rf"\1{HIDDEN}@", text)
     text = _BEARER.sub(rf"\1{HIDDEN}", text)
     text = _ISSUED.sub(HIDDEN, text)
-    for named in (_ALL_QUOTED, _FLAG, _ASSIGNED, _PASSED):
-        text = named.sub(_without_value, text)
+    for before, value in _NAMED:
+        text = _without_values(text, before, value)
     return _WORD.sub(_without_noise, text)
 
 
@@ -75,33 +75,55 @@ _QUOTED = (
     r"(?P<open>[rbfuRBFU]{0,2}(?P<quote>\"\"\"|'''|\"|'))"
     r"(?P<inside>(?:\\.|(?!(?P=quote))[^\\])*)(?P<close>(?P=quote)|\Z)"
 )
-_BARE = r"(?P<bare>[^\s\"'&]*[^\s\"'&,;)\]}])"
-_VALUE = f"(?:{_QUOTED}|{_BARE})"
-_ALL_QUOTED = re.compile(
-    rf"(?P<quote>[\"'])(?P<before>-*{_NAME}[=:] ?)(?P<inside>(?:(?!(?P=quote)).)+)(?P<close>(?P=quote))", re.S
-)
-_FLAG = re.compile(rf"(?P<before>(?<![\w-])--?{_NAME}(?:\s+|=)(?!--)){_VALUE}", re.S)
+_VALUE = re.compile(rf"{_QUOTED}|[^\s\"'&]*[^\s\"'&,;)\]}}]", re.S)
 _TYPE = r":\s*[\w.\[\]| ]{1,60}?\s*="
-_ASSIGNED = re.compile(
-    rf"(?P<before>(?<![\w.-]){_NAME}[\"']?\]?\s*(?:{_TYPE}|==|!=|:=|=|:(?!:))\s*){_VALUE}", re.S
-)
-_PASSED = re.compile(rf"(?P<before>[\"'](?=\w+[_-]){_NAME}[\"'],\s*){_QUOTED}(?P<bare>(?!))?", re.S)
+_NAMED = [  # what stands before a value, and the value
+    *(
+        (re.compile(rf"{q}-*{_NAME}[=:] ?"), re.compile(rf"[^{q}]+(?={q})")) for q in "\"'"
+    ),  # '--password=a b'
+    (re.compile(rf"(?<![\w-])--?{_NAME}(?:\s+|=)(?!--)"), _VALUE),  # --password a
+    (
+        re.compile(rf"(?<![\w.-]){_NAME}[\"']?\]?\s*(?:{_TYPE}|==|!=|:=|=|:(?!:))\s*"),
+        _VALUE,
+    ),  # password: str = "a"
+    (  # setdefault("password", "a"); `"token", "try"` is a list of words
+        re.compile(rf"[\"'](?=\w+[_-]|\w*(?i:passw|secret|credential)){_NAME}[\"'],\s*"),
+        re.compile(_QUOTED, re.S),
+    ),
+]
 
 
-def _without_value(found: re.Match[str]) -> str:
-    parts = found.groupdict()
-    value = parts["inside"] if parts.get("quote") else parts["bare"]
-    flag = parts["before"].startswith("-")
-    if "f" in (parts.get("open") or "").lower():
-        value = re.sub(r"\{[^}]*\}", "", value)
-    if not _hides("-" * flag + parts["name"], value) or (
-        not flag and not parts.get("quote") and _is_code(parts["name"], value)
-    ):
-        return found[0]
-    opening = parts.get("open") or ""
-    if found.re is _ALL_QUOTED:
-        return f"{parts['quote']}{parts['before']}{HIDDEN}{parts['close']}"
-    return f"{parts['before']}{opening}{HIDDEN}{parts.get('close') or ''}"
+def _without_values(text: str, before: re.Pattern[str], value: re.Pattern[str]) -> str:
+    """The text without those values that are secrets.
+
+    Not by `re.sub`: in `config: password=a` it would take the second pair for the first one's value.
+    """
+    parts: list[str] = []
+    at = kept = 0
+    while found := before.search(text, at):
+        at = found.end("name")
+        name = f"-{found['name']}" if found[0].startswith("-") else found["name"]
+        start = value.match(text, found.end(), found.end() + _ENOUGH) if _suspicion(name) else None
+        if start is None or not _tells(name, start):
+            continue
+        given = value.match(text, found.end()) or start
+        quoted = given.groupdict().get("quote")
+        parts += text[kept : found.end()], f"{given['open']}{HIDDEN}{given['close']}" if quoted else HIDDEN
+        at = kept = given.end()
+    return "".join(parts) + text[kept:]
+
+
+_ENOUGH = 300
+"""Characters of a value from which one sees what it is: without a limit, a long text takes quadratic time."""
+
+
+def _tells(name: str, given: re.Match[str]) -> bool:
+    """Whether the value that was found behind a name is a secret."""
+    if given.groupdict().get("quote"):
+        inside = given["inside"]
+        return _hides(name, re.sub(r"\{[^}]*\}", "", inside) if "f" in given["open"].lower() else inside)
+    code = given.re is _VALUE and not name.startswith("-") and _is_code(name, given[0])
+    return _hides(name, given[0]) and not code
 
 
 _ALWAYS = set(
@@ -125,25 +147,35 @@ _LANGUAGE = set(  # words before "token" that make it a piece of text, not a per
 _WORDS = re.compile(r"[_.\-/@+~]+|(?<=[a-z0-9])(?=[A-Z])")
 
 
-def _hides(name: str, value: str) -> bool:
-    """Whether what has this name is a secret, given the value."""
+def _suspicion(name: str) -> int:
+    """How much a name tells of its value: 0 nothing, 1 perhaps a key, 2 a token, 3 a secret."""
     words = [w.lower() for w in _WORDS.split(name) if w]
     last = words[-1].rstrip("0123456789") if words else ""
     before = words[-2] if len(words) > 1 else ""
+    if (
+        last in _ALWAYS
+        or last.endswith(("apikey", "password", "passwd"))
+        or name.lstrip("-") == "key" != name
+    ):
+        return 3
+    if last == "token":
+        return 0 if before in _LANGUAGE else 2
+    if (last == "key" and before in _KEYS) or (last == "pass" and before in _LOGINS):
+        return 3
+    return int(last in {"key", "auth", "sig", "signature"})
+
+
+def _hides(name: str, value: str) -> bool:
+    """Whether what has this name is a secret, given the value."""
+    suspicion = _suspicion(name)
+    if suspicion < 2:
+        return suspicion == 1 and _KEYLIKE.search(value) is not None
     if value.strip("*<>[]{}()|/\\ ").lower() in _NOTHING or not re.search(r"\w", value):
         return False
-    if last in _ALWAYS or last.endswith(("apikey", "password", "passwd")):
-        return True
-    if name.lstrip("-") == "key" and name.startswith("-"):
-        return True
-    if last == "token":
-        return before not in _LANGUAGE and not re.fullmatch(r"\d{1,7}|<.*>|\[.*\]", value)
-    if (last == "key" and before in _KEYS) or (last == "pass" and before in _LOGINS):
-        return True
-    return last in {"key", "auth", "sig", "signature"} and bool(_KEYLIKE.search(value))
+    return suspicion == 3 or not re.fullmatch(r"\d{1,7}|<.*>|\[.*\]", value)
 
 
-_NOTHING = set(" none null true false yes no str int float bool bytes object any".split(" "))
+_NOTHING = set(" none null true false yes no str int float bool bytes object any bearer basic".split(" "))
 _KEYLIKE = re.compile(r"(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{16,}|%[0-9A-F]{2}")
 _SETTINGS = (
     "self cls args cfg config conf os opt opts FLAGS hparams params parser settings env environ".split()
