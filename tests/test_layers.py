@@ -27,6 +27,8 @@ LAYERS = [
     ["fit"],
     ["report"],
     ["watched"],
+    ["settings"],
+    ["launch"],
     ["cli"],
     ["__main__"],
 ]
