@@ -81,6 +81,8 @@ class Training:
     """The loss function's first argument: a sample of shape `(samples, outputs)`."""
     target: Tensor | None = None
     """The loss function's second argument: `(samples,)` class ids, or `(samples, outputs)`."""
+    grad_scale: Tensor | None = None
+    """By what the gradients are still multiplied: a fused optimiser takes a scaler's factor out by itself."""
     before: dict[str, Tensor] = field(default_factory=dict)
     """A sample of each parameter as it was before the optimiser stepped."""
     noted: dict[str, Reading] = field(default_factory=dict)
@@ -112,7 +114,7 @@ class Signal:
 def signal(
     *, at: Moment, unit: str, each_step: bool = False
 ) -> Callable[[Callable[[Training], Reading | None]], Signal]:
-    """Declare the decorated reader as a signal; its docstring's first line is the summary."""
+    """Declare the decorated reader as a signal; its docstring's first paragraph is the summary."""
 
     def declare(read: Callable[[Training], Reading | None]) -> Signal:
         return Signal(read.__name__, _doc(read)[0], unit, at, read, each_step)
@@ -470,8 +472,8 @@ def _doc(function: Callable[..., object]) -> tuple[str, str]:
     text = inspect.getdoc(function)
     if not text:
         raise TypeError(f"{function.__module__}.{function.__name__} needs a docstring: it is its page.")
-    summary, _, page = text.partition("\n")
-    return summary, page.strip()
+    summary, _, page = text.partition("\n\n")
+    return " ".join(summary.split()), page.strip()
 
 
 def _limits(check: Callable[..., object]) -> dict[str, tuple[float, Limit]]:

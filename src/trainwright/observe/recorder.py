@@ -126,6 +126,7 @@ class Recorder:
         self._fired: set[Moment] = set()
         self._step, self._depth, self._backwards, self._all_backwards = 0, 0, 0, 0
         self._in_step: Optimizer | None = None
+        self._overflow = False  # a scaler has told the fused optimiser that steps now not to
         self._calls: list[losses.Call] = []
         self._loss_sums: dict[tuple[str, int], list[float | Tensor]] = {}
         self._loss_places: dict[tuple[str, int], str] = {}
@@ -203,7 +204,7 @@ class Recorder:
         kwargs: dict[str, Any],
         result: object,
     ) -> None:
-        if not isinstance(result, Tensor) or result.is_meta:
+        if not isinstance(result, Tensor) or result.is_meta or _in_a_mode():
             return
         if not result.requires_grad or not torch.is_grad_enabled():
             self._validated(kind, args, kwargs, result)
@@ -301,6 +302,13 @@ class Recorder:
         if self.training is None:
             return
         self._note_rates()
+        scale, overflow = getattr(optimizer, "grad_scale", None), getattr(optimizer, "found_inf", None)
+        self.training.grad_scale = scale if isinstance(scale, Tensor) else None
+        # Asking a GPU would make it wait, so there it is asked only where the step is read anyway.
+        asked = isinstance(overflow, Tensor) and (overflow.is_cpu or self._armed is not None)
+        self._overflow = asked and bool(overflow)
+        if self._overflow:
+            return
         if self._armed is not None and any(
             p.grad is not None for g in optimizer.param_groups for p in g["params"]
         ):
@@ -315,6 +323,9 @@ class Recorder:
     @guarded
     def _after_step(self, optimizer: Optimizer) -> None:
         self._in_step = None
+        if self._overflow:  # a fused optimiser was called, and did nothing
+            self._overflow = False
+            return
         self._stepped = True
         if self.training is None:
             return
@@ -393,12 +404,13 @@ class Recorder:
         """Close the books and return the run; to be called once the hooks are off. Never raises."""
         self._finish(ended, sources)
         self._closed = True
+        run = Run({}, ended)
         try:
             run = self.record.run()
             self.record.close()
         except Exception as error:
-            self.failed("closing the record", error)
-            return Run({}, self._facts(ended))
+            if self._writable:  # else it was said
+                self.failed("closing the record", error)
         return run
 
     @guarded
@@ -525,7 +537,7 @@ class Recorder:
             torch.is_grad_enabled()
             and self.training is not None
             and not self.training.batch
-            and not torch._C._is_tracing()
+            and not _in_a_mode()
         ):
             self.training.batch = tuple(a for a in args if isinstance(a, Tensor))
             self.notes.batch(self.training.batch)
@@ -539,7 +551,7 @@ class Recorder:
             training is None
             or name in training.outputs
             or not torch.is_grad_enabled()
-            or torch._C._is_tracing()
+            or _in_a_mode()
         ):
             return
         x = _first_tensor(output)
@@ -811,6 +823,16 @@ def _mean(seen: list[float | Tensor]) -> float | Tensor:
     if len(numbers) < len(seen):
         return torch.stack([torch.as_tensor(v) for v in seen]).mean()
     return sum(numbers) / len(numbers)
+
+
+def _in_a_mode() -> bool:
+    """Whether tensors are not plain numbers just now, or operations of ours would be seen by others: within
+    torch.jit.trace, torch.func transforms, and dispatch modes (fake tensors, selective checkpointing)."""
+    return (
+        torch._C._is_tracing()
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or torch._C._len_torch_dispatch_stack() > 0
+    )
 
 
 def _first_tensor(output: object) -> Tensor | None:

@@ -1,0 +1,73 @@
+"""The controller, with time that only moves when the test says so."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainwright.observe.budget import STARTUP_S, UNSEEN_S, Budget
+
+
+def run(budget, steps, *, step_s, fixed_s, cost_s, hidden_s=0.0):
+    """Let a training go on for `steps`; returns all of our time in the steady state, seen or not, and the reads."""
+    true, reads = 0.0, []
+    for step in range(steps):
+        startup = budget.in_startup(step)
+        read = budget.allows(step)
+        own = cost_s if read else fixed_s
+        unseen = hidden_s if read else 0.0
+        budget.step_took(step_s + own + unseen, own, read=read, startup=startup and read)
+        if read:
+            reads.append(step)
+        if not (startup and read):
+            true += own + unseen
+    return true, reads
+
+
+@given(
+    step_ms=st.floats(0.5, 200),
+    fixed_us=st.floats(1, 20),
+    cost_ms=st.floats(0.05, 40),
+    share=st.sampled_from([0.005, 0.02, 0.1]),
+)
+def test_what_is_spent_stays_within_the_budget(step_ms, fixed_us, cost_ms, share):
+    budget = Budget(share)
+    step_s, fixed_s, cost_s = step_ms / 1e3, fixed_us / 1e6, cost_ms / 1e3
+    steps = 1500
+    spent, _ = run(budget, steps, step_s=step_s, fixed_s=fixed_s, cost_s=cost_s)
+    # Noting the loss of each step is never left out, however short the steps.
+    floor = (fixed_s + UNSEEN_S) * steps
+    assert spent <= max(share * steps * step_s, floor) + cost_s
+
+
+def test_the_budget_is_used():
+    budget = Budget(0.02)
+    spent, reads = run(budget, 4000, step_s=5e-3, fixed_s=10e-6, cost_s=2e-3)
+    assert 0.9 * 0.02 <= spent / (4000 * 5e-3) + 4000 * UNSEEN_S / 20 <= 0.021
+    assert len(reads) > 100
+
+
+def test_time_that_the_handlers_do_not_see_is_charged_too():
+    budget = Budget(0.02)
+    spent, _ = run(budget, 4000, step_s=5e-3, fixed_s=10e-6, cost_s=1e-3, hidden_s=4e-3)
+    assert spent <= 0.0205 * 4000 * 5e-3
+
+
+def test_the_first_steps_are_read_while_the_allowance_lasts():
+    budget = Budget(0.02)
+    _, reads = run(budget, 100, step_s=1e-3, fixed_s=0, cost_s=1e-3)
+    assert reads[:7] == [0, 1, 2, 3, 4, 6, 8]
+    costly = Budget(0.02)
+    run(costly, 100, step_s=1e-3, fixed_s=0, cost_s=0.2)
+    assert costly.startup_s < STARTUP_S + 0.2 + 100 * UNSEEN_S
+
+
+def test_a_budget_of_nothing_reads_nothing():
+    _, reads = run(Budget(0.0), 500, step_s=1.0, fixed_s=1e-6, cost_s=1e-6)
+    assert reads == []
+
+
+def test_layers_are_read_in_parts_where_a_whole_reading_would_be_rare():
+    budget = Budget(0.02)
+    assert budget.thinning() == 1
+    run(budget, 3000, step_s=1e-3, fixed_s=1e-6, cost_s=0.03)  # once in 1,500 steps
+    assert budget.thinning() == pytest.approx(8, abs=2)
