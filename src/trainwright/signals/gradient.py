@@ -17,7 +17,8 @@ def grad_norm(training: Training) -> Reading | None:
             grads.append(getattr(p.grad, "_local_tensor", p.grad))
     if not grads:
         return None
-    return tuple(names), torch.stack([n.float() for n in torch._foreach_norm(grads)])
+    norms = torch.stack([n.float() for n in torch._foreach_norm(grads)])
+    return tuple(names), norms if training.grad_scale is None else norms / training.grad_scale.to(norms.device)
 
 
 @signal(at=Moment.GRAD, unit="ratio")
