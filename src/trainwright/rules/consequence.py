@@ -65,7 +65,9 @@ def standing(run: Run) -> Standing | None:
     # Twenty medians of neighbours, which share their weights: single losses are not independent.
     trend = stats.theil_sen(*stats.blocks(np.arange(len(half)), half, 20))
     fall = -trend.slope * len(half)
-    reference = run[constant_loss].at()[1] if constant_loss in run else np.empty(0)
+    # Of several losses, as in a GAN, one may rise because another falls: no constant is a reference for that.
+    known = constant_loss in run and len(run[loss].places) == 1
+    reference = run[constant_loss].at()[1] if known else np.empty(0)
     # The reference is a sample's, too: a batch a reading. A median errs by 1.25 times what a mean does.
     batches = 1 / len(quarter) + 1 / max(len(reference), 1)
     return Standing(
@@ -79,7 +81,7 @@ def standing(run: Run) -> Standing | None:
 
 def no_better(run: Run) -> bool:
     """Whether the last losses, however few, are no better than a constant prediction's, within noise."""
-    if loss not in run or constant_loss not in run:
+    if loss not in run or constant_loss not in run or len(run[loss].places) != 1:
         return False
     losses, reference = run[loss].at()[1], run[constant_loss].at()[1]
     if not len(losses) or not len(reference):

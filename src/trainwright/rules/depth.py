@@ -22,10 +22,11 @@ def weights(run: Run) -> tuple[str, ...]:
     get no gradient), and parameters that a container owns, as class tokens and positions are.
     """
     modules, parameters = run.facts.get("modules", {}), run.facts.get("parameters", {})
+    by_hand = all(p["optimizer"] is None for p in parameters.values())  # a loop without an optimiser
     kept = []
     for name, p in parameters.items():
         owner = modules.get(p["module"])
-        matrix = len(p["shape"]) > 1 and p["trainable"] and p["optimizer"] is not None
+        matrix = len(p["shape"]) > 1 and p["trainable"] and (by_hand or p["optimizer"] is not None)
         if matrix and not (owner and (owner["children"] or "Embedding" in owner["type"])):
             kept.append(name)
     ran = run[activation_std].places if activation_std in run else ()

@@ -12,7 +12,7 @@ from .. import stats
 from ..core import Case, Evidence, Finding, Limit, Run, Severity, at, rule
 from ..signals import learning_rate, loss, update_ratio
 from .consequence import no_better, standing
-from .depth import only, weights
+from .depth import largest, only, weights
 from .divergence import diverged
 
 
@@ -91,7 +91,8 @@ def learning_rate_too_high(
     if not len(large) or not (away or (risen and no_better(run) and not back)):
         return
     at_step, peak = int(moved.steps[large[0]]), float(typical[large].max())
-    rates = run[learning_rate].at("0")[1] if learning_rate in run else np.empty(0)
+    rates = largest(run[learning_rate].values) if learning_rate in run else np.empty(0)
+    rates = rates[~np.isnan(rates)]
     rate = f"at a learning rate of {rates.max():.3g} " if len(rates) else ""
     settled = stands is not None or (away is not None and not np.isfinite(away.now)) or top >= 10 * losses[0]
     fastest = moved.places[int(np.nanargmax(moved.values[large[0]]))]
@@ -104,7 +105,7 @@ def learning_rate_too_high(
         ),
         evidence=(
             Evidence("change of a typical weight matrix", peak, update, "of its size per step"),
-            Evidence("highest loss / first loss", top / float(losses[0]), rise, "ratio"),
+            Evidence("highest loss / first loss", top / max(float(losses[0]), 1e-30), rise, "ratio"),
             *((away.evidence,) if away else (stands.evidence,) if stands else ()),
         ),
         where=(at(next((o["site"] for o in run.facts.get("optimizers", [])), None)), run.where(fastest)),

@@ -11,7 +11,7 @@ import numpy as np
 from ..core import Case, Evidence, Finding, Limit, Run, Severity, at, rule
 from ..signals import grad_norm, learning_rate, loss, update_ratio, weight_norm
 from .consequence import standing
-from .depth import only, pace, weights
+from .depth import largest, only, pace, weights
 
 LONG = 50
 """Steps after which a loss that is no better than a constant prediction's is held against the rate."""
@@ -76,7 +76,9 @@ def learning_rate_too_low(
     """
     names = weights(run)
     steps, losses = run[loss].at()
-    at_rate, rates = run[learning_rate].at("0") if learning_rate in run else (steps, np.ones(len(steps)))
+    at_rate, rates = steps, np.ones(len(steps))
+    if learning_rate in run:  # of the group with the highest rate
+        at_rate, rates = run[learning_rate].steps, np.nan_to_num(largest(run[learning_rate].values))
     if not len(rates) or not len(losses):
         return
     full = at_rate[rates >= 0.5 * rates.max()]

@@ -93,7 +93,7 @@ def non_finite(
                 Evidence("first step with one", float(first["step"]), float("inf"), "step"),
             ),
             where=(run.where(place)._replace(**site) if (site := first["site"]) else run.where(place),),
-            steps=(first["step"], int(bad[-1]) if len(bad) else first["step"]),
+            steps=(first["step"], max(first["step"], int(bad[-1]) if len(bad) else 0)),
             fix=_fix(first),
             severity=Severity.HINT if recovered else Severity.FATAL,
         )
