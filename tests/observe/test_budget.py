@@ -8,7 +8,7 @@ from trainwright.observe.budget import STARTUP_S, UNSEEN_S, Budget
 
 
 def run(budget, steps, *, step_s, fixed_s, cost_s, hidden_s=0.0):
-    """Let a training go on for `steps`; returns all of our time in the steady state, seen or not, and the reads."""
+    """Let a training go on; returns all of our time in the steady state, seen or not, and the steps read."""
     true, reads = 0.0, []
     for step in range(steps):
         startup = budget.in_startup(step)

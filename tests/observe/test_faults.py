@@ -142,6 +142,6 @@ def test_a_script_that_catches_everything_is_stopped_at_its_next_step():
             try:
                 net(torch.ones(1, 2)).sum().backward()
                 sgd.step()
-            except BaseException as error:  # noqa: BLE001  # as scripts do
+            except BaseException as error:  # as scripts do
                 stops += isinstance(error, StopCheck)
     assert stops == 4

@@ -427,7 +427,9 @@ class Recorder:
         self._outbox.collect(wait=True)
         facts = self._facts(ended)
         facts["sources"] = sources(facts)
-        self._flush(facts)
+        self._outbox.hand_over()
+        self.record.set_facts(facts)
+        self._flush(last=True)
 
     def failed(self, where: str, error: BaseException) -> None:
         """Something of ours failed: say so once, and switch it off when it goes on failing."""
@@ -796,14 +798,14 @@ class Recorder:
             self._disarm()
             self._arm()
 
-    def _flush(self, facts: Facts | None = None) -> None:
-        """Put what is buffered on disk; `facts` are the last ones."""
+    def _flush(self, *, last: bool = False) -> None:
+        """Put what is buffered on disk."""
         self._last_flush_s = time.monotonic()
         if not self._writable:
             return
         try:
-            if facts is not None or self.notes.due():
-                self.record.set_facts(facts or self._facts({}))
+            if not last and self.notes.due():
+                self.record.set_facts(self._facts({}))
             self._outbox.hand_over()
             self.record.flush()
         except Exception as error:
