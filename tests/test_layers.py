@@ -27,7 +27,7 @@ LAYERS = [
     ["fit"],
     ["report"],
     ["watched"],
-    ["settings"],
+    ["settings", "progress"],
     ["launch"],
     ["cli"],
     ["__main__"],

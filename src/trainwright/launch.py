@@ -13,6 +13,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from .progress import status_line
 from .settings import Settings, UsageError, settings
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ ENDINGS = {".html": "html", ".json": "json", ".sarif": "sarif"}
 
 
 def launch(options: Namespace, args: Sequence[str]) -> int:
-    """Do `run` or `check`; returns the exit status, or raises KeyboardInterrupt where that ended the script."""
+    """Do `run` or `check`; returns the exit status, or raises KeyboardInterrupt where that ended a script."""
     from .observe import children, script, watching
 
     refused = script.refusal(options.script, options.module)
@@ -44,9 +45,14 @@ def launch(options: Namespace, args: Sequence[str]) -> int:
     except UsageError as error:
         return _refuse(str(error))
     stop_after: int | None = getattr(options, "steps", None)
+    line = status_line() if rank == 0 else None
     try:
         session = watching.start(
-            folder, overhead=said.overhead, stop_after=stop_after, eager_probe=options.eager_probe
+            folder,
+            overhead=said.overhead,
+            stop_after=stop_after,
+            eager_probe=options.eager_probe,
+            progress=line.show if line else None,
         )
     except (
         Exception
@@ -66,6 +72,8 @@ def launch(options: Namespace, args: Sequence[str]) -> int:
             script.wait_for_threads()
     if os.getpid() != parent:  # a child that the script forked came out at the script's end
         return _leave(end)
+    if line:
+        line.close()
     try:
         run = session.finish(end.status, end.exception)
         script.run_exit_handlers()

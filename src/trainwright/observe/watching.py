@@ -11,12 +11,15 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from ..core import Facts, Run
 from . import redact
@@ -42,6 +45,7 @@ def start(
     stop_after: int | None = None,
     eager_probe: bool = False,
     say: Callable[[str], None] | None = None,
+    progress: Callable[[int, float | None], None] | None = None,
 ) -> Session:
     """Watch this process from now on: at once where torch is imported, else from the moment it will be.
 
@@ -51,12 +55,18 @@ def start(
         stop_after: optimiser steps after which `stop.StopCheck` is raised in the script.
         eager_probe: whether steps of a compiled model that are read may run without compilation.
         say: where a sentence about a failure of ours goes; stderr if not given.
+        progress: is told the last step and its loss, about once a second.
 
     Raises:
         OSError, sqlite3.Error: the record cannot be made.
     """
     session = Session(
-        folder, overhead=overhead, stop_after=stop_after, eager_probe=eager_probe, say=say or say_on_stderr
+        folder,
+        overhead=overhead,
+        stop_after=stop_after,
+        eager_probe=eager_probe,
+        say=say or say_on_stderr,
+        progress=progress,
     )
     if "torch" in sys.modules:
         session.attach()
@@ -76,10 +86,11 @@ class Session:
         stop_after: int | None,
         eager_probe: bool,
         say: Callable[[str], None],
+        progress: Callable[[int, float | None], None] | None = None,
     ):
         self.waiting = _OnceTorchIsImported(self.attach)
         self.recorder: Recorder | None = None
-        self._folder, self._say = folder, say
+        self._folder, self._say, self._progress = folder, say, progress
         self._options = {"overhead": overhead, "stop_after": stop_after, "eager_probe": eager_probe}
         self._undo = ExitStack()
         self._writer = Writer(self._new_path())
@@ -102,7 +113,7 @@ class Session:
 
             self._argv = list(sys.argv)
             recorder = Recorder(
-                self._writer,
+                _Shown(self._writer, self._progress) if self._progress else self._writer,
                 say=self._say,
                 reopen=self._reopen,
                 **self._options,  # type: ignore[arg-type]
@@ -194,6 +205,25 @@ class Session:
             return None
         path = self._folder / f"rank{_whole('RANK', 0)}.sqlite"
         return path if not path.exists() else self._folder / f"p{os.getpid()}.sqlite"
+
+
+class _Shown:
+    """A record that also says how far it is whenever it is flushed."""
+
+    def __init__(self, writer: Writer, progress: Callable[[int, float | None], None]):
+        self._writer, self._progress = writer, progress
+        self.set_facts, self.close, self.run = writer.set_facts, writer.close, writer.run
+        self._last: tuple[int, float | None] = 0, None
+
+    def add(self, signal: str, steps: Sequence[int], places: tuple[str, ...], values: npt.ArrayLike) -> None:
+        self._writer.add(signal, steps, places, values)
+        if signal == "loss" and len(steps):
+            self._last = steps[-1], float(np.asarray(values)[-1, 0])
+
+    def flush(self) -> None:
+        self._writer.flush()
+        with suppress(OSError, ValueError):  # the terminal went away; the record has nothing to do with that
+            self._progress(*self._last)
 
 
 class _OnceTorchIsImported(MetaPathFinder):
