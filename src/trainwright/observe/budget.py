@@ -8,14 +8,22 @@ more often than that: their cost goes to a start-up allowance, is bounded, and i
 from __future__ import annotations
 
 from collections import deque
+from math import ceil, log2
 from statistics import median
 
 STARTUP_S = 0.25
 """Most time for start-up readings, beyond finding the model."""
 
-STARTUP_STEPS = frozenset({0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96})
-"""Steps that are read while the start-up allowance lasts: nearly all of the first ten, then spaced evenly on
-a log scale."""
+STARTUP_STEPS = frozenset({0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96}) | {
+    step for k in range(7, 40) for step in (2**k, 3 * 2 ** (k - 1))
+}
+"""Read while the start-up allowance lasts: nearly all of the first ten steps, then two an octave."""
+
+KEPT = 0.85
+"""The part of the budget that is planned with; the rest is for what cannot be measured from inside."""
+
+READINGS = 0.25
+"""Readings get this part of it at least, where steps are so short that noting the loss takes it all."""
 
 UNSEEN_S = 5e-6
 """What the handlers do not see of a step's cost: the frames of the wrappers around six calls of torch."""
@@ -26,13 +34,16 @@ class Budget:
 
     def __init__(self, share: float):
         self.share = share
-        self.spent_s = 0.0  # steady state
+        self.noted_s = 0.0  # spent on steps that are not read
+        self.read_s = 0.0  # spent on readings after the start
         self.startup_s = 0.0
         self.elapsed_s = 0.0  # the run's own time, ours taken out
         self.sampled = 0
         self.steps = 0
         self.costs: deque[float] = deque(maxlen=5)
         self.expected_s = 0.0  # cost of the next reading
+        self._parts = 1
+        self._stride = 1  # steps from one reading to the next at the least, a power of two
         self.excess: deque[float] = deque(maxlen=9)  # time of steps that were read beyond that of others
         self.fixed: deque[float] = deque(maxlen=15)  # cost of steps that are not read
         self.step_times: deque[float] = deque(maxlen=15)
@@ -51,23 +62,29 @@ class Budget:
         cost = own_s + UNSEEN_S
         if read:
             plain = self.step_s
-            if (
-                plain is not None
-            ):  # torch's slower way through hooks, cold caches, steps run without compilation
+            # Hooks make torch slow and caches cold, and a compiled model may have run without compilation.
+            if plain is not None:
                 self.excess.append(clean - plain)
                 clean = plain
                 cost += max(0.0, median(self.excess))
             self.sampled += 1
             self.costs.append(cost)
             self.expected_s = median(self.costs)
+            self._stride = 1 << max(0, ceil(log2(max(1.0, self._every()))))
+            if startup:
+                self.startup_s += cost
+            else:
+                self.read_s += cost
         else:
             self.step_times.append(clean)
             self.fixed.append(cost)
+            self.noted_s += cost
         self.elapsed_s += clean
-        if startup:
-            self.startup_s += cost
-        else:
-            self.spent_s += cost
+
+    @property
+    def spent_s(self) -> float:
+        """What watching has cost, start-up apart."""
+        return self.noted_s + self.read_s
 
     @property
     def fixed_s(self) -> float | None:
@@ -79,12 +96,27 @@ class Budget:
         return step in STARTUP_STEPS and self.startup_s < STARTUP_S
 
     def allows(self, step: int) -> bool:
-        """Whether step number `step`, which is about to begin, may be read."""
+        """Whether step number `step`, which is about to begin, may be read.
+
+        After the start only multiples of a power of two are, so that the ranks of one training, whose readings
+        cost about the same, read the same steps.
+        """
         if self.share <= 0:
             return False
         if self.in_startup(step):
             return True
-        return self.spent_s + self.expected_s <= self.share * self.elapsed_s
+        if step % self._stride:
+            return False
+        planned = KEPT * self.share * self.elapsed_s
+        return self.read_s + self.expected_s <= max(planned - self.noted_s, READINGS * planned)
+
+    def _every(self) -> float:
+        """Steps between two readings that the budget can pay for."""
+        step_s, fixed_s = self.step_s, self.fixed_s
+        if not step_s or fixed_s is None or not self.share:
+            return 1.0
+        income = KEPT * self.share * step_s
+        return self.expected_s / max(income - fixed_s, READINGS * income)
 
     @property
     def step_s(self) -> float | None:
@@ -96,11 +128,9 @@ class Budget:
 
         More than one where a full reading would come less than once in 200 steps.
         """
-        step_s = self.step_s
-        if not self.costs or not step_s or self.share <= 0:
-            return 1
-        every = self.expected_s / (self.share * step_s)
-        return max(1, min(16, round(every / 200)))
+        if self.costs:  # what a part costs tells what the whole would
+            self._parts = max(1, min(16, round(self._every() * self._parts / 200)))
+        return self._parts
 
     def share_spent(self) -> float | None:
         """Our time over the run's, start-up apart."""
