@@ -240,6 +240,21 @@ def test_a_planted_secret_is_in_no_byte_of_any_file(secret):
     assert set(run.facts["modules"]) == set(run.series["loss"].places)
 
 
+def test_a_secret_that_only_its_name_tells_is_hidden_wherever_facts_hold_it():
+    secret = "horse"
+    facts = {
+        "argv": ["--api-key", secret, f"--password={secret}"],
+        "command": f"train.py --api-key {secret}",
+        "optimizers": [{"groups": [{"password": secret, "lr": 0.1}], "args": ("--token", secret)}],
+        "sources": {"train.py": {"7": f"login(password='{secret}')"}},
+    }
+    with closing(Writer(None)) as writer:
+        writer.set_facts(facts)  # type: ignore[arg-type]
+        stored = writer.run().facts
+    assert secret not in repr(stored)
+    assert stored["sources"] == {"train.py": {"7": "login(password='***')"}}
+
+
 def test_nothing_of_the_environment_is_in_any_file(tmp_path, monkeypatch):
     monkeypatch.setenv("MY_SETTING", "plainvalueoftheenvironment")
     with closing(Writer(tmp_path / "rank0.sqlite")) as writer:

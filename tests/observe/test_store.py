@@ -137,6 +137,16 @@ def test_blocks_of_any_shape_come_back_bit_by_bit(steps, places, seed):
     assert np.array_equal(series.values, values)
 
 
+def test_a_place_that_a_later_reading_of_the_step_lacks_keeps_its_own(tmp_path):
+    with closing(Writer(tmp_path / "rank0.sqlite")) as writer:
+        writer.add("loss", [0, 1], ("a", "b"), [[1, 2], [3, 4]])
+        writer.add("loss", [1], ("c", "b"), [[5, math.nan]])
+        writer.add("loss", [1], ("c",), [[6]])
+    series = load(tmp_path).series["loss"]
+    assert series.places == ("a", "b", "c")
+    assert np.array_equal(series.values, [[1, 2, math.nan], [3, 4, 6]], equal_nan=True)
+
+
 def test_facts_come_back_as_plain_data_and_the_last_ones_hold(tmp_path):
     with closing(Writer(tmp_path / "rank0.sqlite")) as writer:
         writer.set_facts({"script": "train.py", "steps": 1})
@@ -220,7 +230,7 @@ class TestKilled:
             "writer = Writer(Path(sys.argv[1]))\n"
             "for n in range(10**6):\n    put(writer, n); print(n + 1, flush=True)\n"
         )
-        paths = [tmp_path / f"rank{i}.sqlite" for i in range(4)]
+        paths = [tmp_path / f"rank{i}.sqlite" for i in range(3)]
         command = [sys.executable, "-c", script]
         writers = [
             subprocess.Popen([*command, p, Path(__file__).parent], stdout=subprocess.PIPE, env=ENVIRONMENT)
@@ -284,6 +294,38 @@ class TestReading:
                 writer.kill()
         assert seen == sorted(seen)
         assert seen[-1] > seen[0] > 0
+
+    @pytest.mark.parametrize("meanwhile", ["moves the log into the record", "begins the log anew"])
+    def test_holds_together_whatever_the_writer_does_between_the_copies(
+        self, tmp_path, monkeypatch, meanwhile
+    ):
+        monkeypatch.setattr(tables, "LOG_BYTES", 8 * tables.PAGE_BYTES)
+        path = tmp_path / "rank0.sqlite"
+        copies = []
+
+        with closing(Writer(path)) as writer:
+            for n in range(3):
+                put(writer, n)
+            done = 3
+
+            def copy_and_write(source: Path, target: Path) -> None:
+                nonlocal done
+                copyfile(source, target)
+                copies.append(source)
+                if len(copies) > 1:
+                    return
+                record, log = on_disk(path)
+                while record == path.read_bytes() or (
+                    meanwhile[0] == "b" and log[:32] == on_disk(path)[1][:32]
+                ):
+                    put(writer, done)
+                    done += 1
+
+            copyfile = shutil.copyfile
+            monkeypatch.setattr(snapshot.shutil, "copyfile", copy_and_write)
+            run = load(path)
+        assert len(copies) == (4 if meanwhile[0] == "b" else 2)
+        assert holds(run, done)
 
     def test_goes_through_sqlite_itself_where_the_writer_is_too_busy_to_copy(self, tmp_path, monkeypatch):
         monkeypatch.setattr(snapshot, "TRIES", 0)
@@ -465,7 +507,7 @@ class TestUnreadable:
         assert load(tmp_path) == Run({}, {"script": "train.py", "steps": 0, "exit_status": 0})
 
 
-@pytest.mark.parametrize("steps_per_flush", [1, 50])
+@pytest.mark.parametrize("steps_per_flush", [1, 14, 50])
 def test_a_long_run_stays_compact_and_opens_fast(tmp_path, steps_per_flush):
     """A tenth of 10,000 steps x 300 places x 12 signals in 160 MB, opened in 2 s (bench/store.py: all)."""
     places = tuple(f"net.{i}.weight" for i in range(300))
