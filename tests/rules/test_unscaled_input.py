@@ -45,6 +45,9 @@ def test_the_finding_names_the_feature_and_the_first_layer():
         a_tensor(0.0, 1.0, feature_mean=[0.0, 0.1], feature_std=[1.0, 0.9]),
         a_tensor(0.13, 0.31),  # pictures in 0-1
         a_tensor(0.13, 0.31, feature_mean=[0.0, 0.5], feature_std=[0.0, 0.4]),  # a pixel that is always 0
+        a_tensor(
+            0.3, 0.4, low=0.0, high=1.0, feature_mean=[0.002, 0.7], feature_std=[0.002, 0.4]
+        ),  # a rare pixel
         a_tensor(900.0, 300.0, dtype="int64"),  # tokens
         None,
     ],

@@ -11,8 +11,8 @@ from .. import stats
 from ..core import Evidence, Run
 from ..signals import constant_loss, loss
 
-STEPS = 20
-"""Fewer losses than this show no consequence: the median of a quarter rests on at least five."""
+STEPS = 40
+"""Fewer losses than this show no consequence: healthy nets, above all recurrent ones, may idle for twenty."""
 
 MARGIN = 0.02
 """A loss within 2 % of the constant predictor's has learned nothing, however exactly both are known."""
@@ -56,7 +56,7 @@ class Standing(NamedTuple):
 
 
 def standing(run: Run) -> Standing | None:
-    """How the run stands, or `None` where fewer than 20 losses were seen."""
+    """How the run stands, or `None` where fewer than 40 losses were seen."""
     steps, losses = run[loss].at() if loss in run else (np.empty(0, np.int64), np.empty(0))
     if len(losses) < STEPS:
         return None

@@ -20,9 +20,9 @@ def incomes(scaled: bool) -> None:
     net = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 1))
     sgd = torch.optim.SGD(net.parameters(), lr=0.03)
     for _ in range(150):
-        age, income = torch.randn(64, 1), torch.randn(64, 1)
+        age, income = torch.randn(256, 1), torch.randn(256, 1)
         x = torch.cat([age, income], 1) if scaled else torch.cat([age + 4, 2e4 * income + 4e4], 1)
-        loss = nn.functional.mse_loss(net(x), torch.sin(age) + 0.3 * torch.randn(64, 1))
+        loss = nn.functional.mse_loss(net(x), torch.sin(age) + 0.3 * torch.randn(256, 1))
         sgd.zero_grad()
         loss.backward()
         sgd.step()
@@ -47,10 +47,10 @@ def unscaled_input(
 
     ## Evidence
     Root mean square of each feature (channel, for pictures) over the sampled batches: above `scale`, or
-    `spread` times apart among those that vary. HARM where the loss stays at that of a constant prediction and
-    no longer falls; otherwise a HINT, since a normalisation inside the model or an adaptive optimiser can
-    cope. Integer input (class ids, tokens) and models that begin with a normalisation or an embedding are not
-    judged.
+    `spread` times apart among those that vary, unless all lie within -1 to 1 as pixels do. HARM where the
+    loss stays at that of a constant prediction and no longer falls; otherwise a HINT, since a normalisation
+    inside the model or an adaptive optimiser can cope. Integer input (class ids, tokens) and models that
+    begin with a normalisation or an embedding are not judged.
 
     ## What to do
     - **standardise-inputs**: Subtract each feature's mean and divide by its standard deviation, both from the
@@ -82,7 +82,9 @@ def unscaled_input(
     size = np.sqrt(mean**2 + std**2)[std > 0]
     if not len(size):
         return
-    largest, apart = float(size.max()), float(size.max() / size.min())
+    # Within -1 to 1, as pixels are, a small feature is a rare one, and nothing is large beside it.
+    bounded = inputs["low"] >= -1 and inputs["high"] <= 1 and float(size.max()) > 1 / scale
+    largest, apart = float(size.max()), 1.0 if bounded else float(size.max() / size.min())
     if largest <= scale and apart <= spread:
         return
     harm = stands is not None and stands.stuck
