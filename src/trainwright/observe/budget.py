@@ -11,7 +11,7 @@ from collections import deque
 from math import ceil, log2
 from statistics import median
 
-STARTUP_S = 0.25
+STARTUP_S = 0.5
 """Most time for start-up readings, beyond finding the model."""
 
 STARTUP_STEPS = frozenset({0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96}) | {
@@ -36,7 +36,8 @@ class Budget:
         self.share = share
         self.noted_s = 0.0  # spent on steps that are not read
         self.read_s = 0.0  # spent on readings after the start
-        self.startup_s = 0.0
+        self.startup_s = 0.0  # spent on the readings of `STARTUP_STEPS`
+        self.found_s = 0.0  # spent on finding the models
         self.elapsed_s = 0.0  # the run's own time, ours taken out
         self.sampled = 0
         self.steps = 0
@@ -98,7 +99,7 @@ class Budget:
     def allows(self, step: int) -> bool:
         """Whether step number `step`, which is about to begin, may be read.
 
-        After the start only multiples of a power of two are, so that the ranks of one training, whose readings
+        After the start only multiples of a power of two are, so that ranks of one training, whose readings
         cost about the same, read the same steps.
         """
         if self.share <= 0:

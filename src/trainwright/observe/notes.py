@@ -291,7 +291,7 @@ class Notes:
             "overhead": {
                 "budget": budget.share,
                 "own_s": budget.spent_s,
-                "startup_s": budget.startup_s,
+                "startup_s": budget.startup_s + budget.found_s,
                 "run_s": budget.elapsed_s,
                 "share": budget.share_spent(),
                 "sampled": budget.sampled,

@@ -31,6 +31,7 @@ from .model import CHANNELS_FIRST, Models, is_compiled
 from .notes import Notes
 from .outbox import Outbox
 from .stop import StopCheck
+from .uncompiled import callback, skip
 
 P = ParamSpec("P")
 
@@ -65,15 +66,17 @@ def guarded(handler: Callable[Concatenate[Recorder, P], None]) -> Callable[Conca
     def call(self: Recorder, /, *args: P.args, **kwargs: P.kwargs) -> None:
         # Closed, busy (ourselves, or another thread), in a forked child, switched off, or being traced: pass
         # over.
-        if self._closed or self._busy or self._forked or name in self._off or torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or self._closed or self._busy or self._forked or name in self._off:
             return
         self._busy = True
         self._began_ns = time.perf_counter_ns()
+        compile_ = callback(None)  # none of what we call becomes a graph
         try:
             handler(self, *args, **kwargs)
         except Exception as error:
             self.failed(name, error)
         finally:
+            callback(compile_)
             self._busy = False
             self._own_ns += time.perf_counter_ns() - self._began_ns
 
@@ -103,7 +106,8 @@ class Recorder:
         self._outbox = Outbox(record)
         self._at: dict[Moment, list[Signal]] = {m: [s for s in what if s.at is m] for m in Moment}
         self._each_step = [s for s in what if s.each_step]
-        self._stop_after, self._eager_probe, self._say, self._reopen = stop_after, eager_probe, say, reopen
+        self._stop_after, self._say, self._reopen = stop_after, say, reopen
+        self.notes.eager_probe = eager_probe
         self._busy, self._closed = False, False
         self._own_ns = 0  # spent in the handlers since the last step's end
         self._began_ns = 0  # when the handler that runs now was entered
@@ -116,6 +120,8 @@ class Recorder:
             Optimizer, ...
         ] = ()  # alive when watching began; it is not known which of them are used
         self._primary: Optimizer | None = None
+        self._unseen = False  # steps are made that no hook tells of
+        self._version = (0, 0)  # `id` of a weight, and how often it had been changed at the last backward
         self._since_primary: set[int] = (
             set()
         )  # other optimisers that have stepped since the primary's last step
@@ -192,8 +198,9 @@ class Recorder:
 
     @guarded
     def compile_called(self, what: object) -> None:
-        if self.notes.compile_called(what):
+        if self.notes.compile_called(what) and self._armed is not None:
             self._disarm()
+            self._arm()  # in the way that a compiled model allows
 
     @guarded
     def loss_called(
@@ -245,6 +252,7 @@ class Recorder:
                 self._closed = True
                 self.failed("watching a forked process", error)
         self._before_backward(tensors)
+        self._stop_when_seen_enough()
 
     @guarded
     def _before_backward(self, tensors: object) -> None:
@@ -264,7 +272,7 @@ class Recorder:
             self._look_at_leaves(root)
         if self.training is None:
             return
-        if self._backwards and self._by_hand():  # every backward is a step
+        if self._stepped_unseen() and self._backwards:
             if self._armed is not None:
                 self._fire(Moment.STEP)
             self._end_window()
@@ -297,7 +305,7 @@ class Recorder:
             self._candidates = ()
             self.notes.optimizer(optimizer, None)
             self._look_for_models(force=True)
-        self._primary = self._primary or optimizer
+        self._primary, self._unseen = self._primary or optimizer, False
         self._in_step = optimizer
         if self.training is None:
             return
@@ -315,8 +323,11 @@ class Recorder:
             self._read_gradients(optimizer)
 
     def after_step(self, optimizer: Optimizer) -> None:
-        """An optimiser has stepped. The one place where a script may be stopped on purpose."""
+        """An optimiser has stepped."""
         self._after_step(optimizer)
+        self._stop_when_seen_enough()
+
+    def _stop_when_seen_enough(self) -> None:
         if self._stop_after is not None and self._step >= self._stop_after and not self._closed:
             raise StopCheck(f"{self._step} optimiser steps were seen")
 
@@ -371,7 +382,21 @@ class Recorder:
 
     def _by_hand(self) -> bool:
         """Whether no optimiser is at work: the script changes the weights itself."""
-        return not self._optimizers and not self._candidates
+        return self._unseen or (not self._optimizers and not self._candidates)
+
+    def _stepped_unseen(self) -> bool:
+        """Whether a step was made since the last backward of which no hook told: by hand, where every backward is
+        taken for one, or by an optimiser in a compiled function or of another library, which changes the weights."""
+        if not self._optimizers:
+            return self._by_hand()
+        if self._primary is not None:
+            return False
+        p = next((p for g in self._optimizers[0].param_groups for p in g["params"]), None)
+        version = (id(p), p._version if p is not None else 0)
+        moved = self._version[0] == version[0] and self._version[1] != version[1]
+        self._version = version
+        self._unseen = self._unseen or moved
+        return moved
 
     # -- beginning and end
     # --------------------------------------------------------------------------------------------
@@ -510,9 +535,9 @@ class Recorder:
             if not self.notes.eager_probe:
                 return
             undo.enter_context(torch.compiler.set_stance("force_eager"))
-        parts = self.budget.thinning()
-        layers = list(self.models.leaf_modules().items())[self.budget.sampled % parts :: parts]
-        self._layers = {id(module): name for name, module in layers}
+        layers = list(self.models.leaf_modules().items())
+        parts = max(1, min(self.budget.thinning(), len(layers)))
+        self._layers = {id(module): name for name, module in layers[self.budget.sampled % parts :: parts]}
         # Global hooks, and only for this window: a hook on the script's own modules would be copied, pickled
         # and scripted along with them (copy.deepcopy, torch.save, torch.jit.script), and the script would
         # not be unchanged.
@@ -769,9 +794,14 @@ class Recorder:
         """Find the watched models again when modules were built since, and begin when there are any."""
         if not force and self._known_modules == len(self.models.made):
             return
+        start = time.perf_counter_ns()
         self._known_modules = len(self.models.made)
         self.models.find((*self._optimizers, *self._candidates), self._extra, self._leaves)
         self._begin()
+        took = time.perf_counter_ns() - start  # an account of its own: it is no reading, nor any of the run's time
+        self.budget.found_s += took / 1e9
+        self._began_ns += took
+        self._last_end_ns += took
 
     def _begin(self) -> None:
         self.notes.parameters(self._optimizers)
@@ -817,6 +847,9 @@ class Recorder:
         return self.notes.facts(
             steps=self._step, backwards_per_step=per_step, budget=self.budget, ended=ended
         )
+
+
+skip(guarded, Recorder.before_backward, Recorder.after_step, Recorder._module_called, Recorder._module_ran)
 
 
 def _mean(seen: list[float | Tensor]) -> float | Tensor:
