@@ -145,7 +145,7 @@ class TestRun:
 
     def test_reports_on_stderr_and_into_the_folder(self, watched):
         done, record = watched
-        assert "harm[vanishing-gradient]" in done.stderr
+        assert "[vanishing-gradient]" in done.stderr
         assert re.search(r"train\.py:\d+", done.stderr)
         found = json.loads((record / "findings.json").read_text())
         assert found["schema_version"] == 1
@@ -160,7 +160,7 @@ class TestRun:
         assert ours.stdout == native.stdout
         assert ours.stderr.startswith(native.stderr)
         assert ours.returncode == native.returncode != 0
-        assert "harm[vanishing-gradient]" in ours.stderr
+        assert "[vanishing-gradient]" in ours.stderr
         assert load(tmp_path).steps == 30
 
     def test_dies_by_the_signal_that_ended_the_script(self, folder, tmp_path):
@@ -235,7 +235,7 @@ def test_progress_shows_on_a_terminal_and_touches_no_line_of_the_script(folder, 
     for line in drawn:
         rest = rest.replace(line + "\r", "", 1)
     assert rest == "from the script\r\nhalf a line "
-    assert "harm[vanishing-gradient]" in report
+    assert "[vanishing-gradient]" in report
 
 
 class TestCheck:
@@ -244,11 +244,11 @@ class TestCheck:
         assert done.returncode == 0
         assert done.stdout.splitlines()[-1].startswith("10 ")
         assert "Traceback" not in done.stderr
-        assert "harm[vanishing-gradient]" in done.stderr
+        assert "[vanishing-gradient]" in done.stderr
         assert (load(tmp_path).steps, load(tmp_path).facts["stopped_by"]) == (12, "check")
 
     def test_findings_count_only_if_asked_to(self, folder, tmp_path):
-        done = trainwright_(folder, "check", "--folder", str(tmp_path), "--fail-on", "harm", "train.py")
+        done = trainwright_(folder, "check", "--folder", str(tmp_path), "--fail-on", "hint", "train.py")
         assert done.returncode == 1
 
     def test_stops_spawned_processes_in_silence(self, folder, tmp_path):
@@ -265,7 +265,7 @@ class TestDiagnose:
         )
         done = run(folder, "-c", code, "diagnose", "recorded")
         assert done.returncode == 0, done.stderr
-        assert "harm[vanishing-gradient]" in done.stdout
+        assert "[vanishing-gradient]" in done.stdout
 
     @pytest.mark.parametrize(
         ("form", "begins"),
@@ -300,14 +300,14 @@ class TestDiagnose:
         (tmp_path / "deep").mkdir()
         project = tmp_path / "pyproject.toml"
         project.write_text(
-            '[tool.trainwright]\nselect = ["overfitting"]\nfail-on = "harm"\noverhead = "1%"\n'
+            '[tool.trainwright]\nselect = ["overfitting"]\nfail-on = "hint"\noverhead = "1%"\n'
         )
         monkeypatch.chdir(tmp_path / "deep")
         assert cli.main(["diagnose", str(watched[1])]) == 0
         assert cli.main(["diagnose", str(watched[1]), "--select", "vanishing-gradient"]) == 1
         assert "[vanishing-gradient]" in capsys.readouterr().out
         project.write_text("[tool.trainwright.set]\nvanishing-gradient.ratio = 1e-30\n")
-        asked = ["diagnose", str(watched[1]), "--fail-on", "harm", "--select", "vanishing-gradient"]
+        asked = ["diagnose", str(watched[1]), "--fail-on", "hint", "--select", "vanishing-gradient"]
         assert cli.main(asked) == 0
         assert cli.main([*asked, "--set", "vanishing-gradient.ratio=1e-4"]) == 1
 
