@@ -7,6 +7,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from trainwright import signals
+from trainwright.observe import watching
+from trainwright.observe.stop import StopCheck
 from trainwright.signals import epoch, grad_norm, learning_rate, loss, valid_accuracy, valid_loss
 
 from .twice import text, twice
@@ -469,3 +471,17 @@ def test_no_budget_changes_a_run(overhead):
 
     assert run.facts["steps"] == 15
     assert len(run[loss].steps) == 15
+
+
+@pytest.mark.parametrize("train", [manual, plain, lbfgs], ids=lambda f: f.__name__)
+def test_check_stops_any_loop(train):
+    session = watching.Session(None, overhead=0.02, stop_after=4, eager_probe=False, say=pytest.fail)
+    session.attach()
+    try:
+        with pytest.raises(StopCheck):
+            train()
+    finally:
+        run = session.finish()
+
+    assert run.facts["steps"] == 4
+    assert run.facts["stopped_by"] == "check"

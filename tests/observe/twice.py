@@ -29,8 +29,8 @@ def twice(train: Callable[[], Trained], *, overhead: float = ALWAYS) -> Run:
         train: returns what it trained: modules, tensors, or a collection of such.
         overhead: the budget.
     """
-    patched = _patched()
     before = _ended(train)
+    patched = _patched()  # by now: torch.compile, too, patches torch when it is first used
     with tw.watch(overhead=overhead) as watch:
         after = _ended(train)
     assert after == before, "the watched run ended in other weights or another random state"

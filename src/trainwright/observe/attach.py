@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from .frames import unseen
+from .uncompiled import skip
 
 LOSSES = (
     "cross_entropy nll_loss mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy "
@@ -60,6 +61,7 @@ class Listener(Protocol):
 
 def attach(to: Listener) -> ExitStack:
     """Patch torch so that `to` hears of everything; closing the result puts everything back."""
+    skip(attach)
     undo = ExitStack()
 
     def patch(owner: object, name: str, wrap: Callable[[Any], Any]) -> None:
@@ -67,7 +69,9 @@ def attach(to: Listener) -> ExitStack:
         if original is None:  # another version of torch: nothing to hear of
             return
         own = name in vars(owner) if hasattr(owner, "__dict__") else True
-        replacement = functools.wraps(original)(unseen(wrap(original)))
+        wrapper = wrap(original)
+        replacement = functools.wraps(original)(unseen(wrapper))
+        skip(wrapper, replacement)  # whose code `unseen` has made
         # torch.jit.script compiles the function it is given: let that be the original.
         vars(replacement)["__prepare_scriptable__"] = lambda: original
         setattr(owner, name, replacement)

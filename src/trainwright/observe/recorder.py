@@ -143,7 +143,7 @@ class Recorder:
         self._loss_scale = 1.0
         self._known_modules = -1
         self._last_end_ns = time.perf_counter_ns()
-        self._last_flush_s = time.monotonic()
+        self._last_flush_s = -math.inf  # the first step is on disk at once
         self._writable = True
         self._stepped = self._forked = False
         self._saved_hooks = False
@@ -385,8 +385,8 @@ class Recorder:
         return self._unseen or (not self._optimizers and not self._candidates)
 
     def _stepped_unseen(self) -> bool:
-        """Whether a step was made since the last backward of which no hook told: by hand, where every backward is
-        taken for one, or by an optimiser in a compiled function or of another library, which changes the weights."""
+        """Whether a step was made since the last backward of which no hook told: by hand, where every
+        backward is taken for one, or by an optimiser in a compiled function, which changes the weights."""
         if not self._optimizers:
             return self._by_hand()
         if self._primary is not None:
@@ -442,6 +442,8 @@ class Recorder:
     def _finish(
         self, ended: Facts, sources: Callable[[Mapping[str, Any]], dict[str, dict[str, str]]]
     ) -> None:
+        if self.training is not None and self._unseen and self._backwards and self._stepped_unseen():
+            self._end_window()
         self._disarm()
         if self.training is not None:
             self._note_valid()
@@ -574,12 +576,7 @@ class Recorder:
     @guarded
     def _layer_ran(self, name: str, module: nn.Module, args: object, output: object) -> None:
         training = self.training
-        if (
-            training is None
-            or name in training.outputs
-            or not torch.is_grad_enabled()
-            or _in_a_mode()
-        ):
+        if training is None or name in training.outputs or not torch.is_grad_enabled() or _in_a_mode():
             return
         x = _first_tensor(output)
         if x is None or not x.is_floating_point() or x.numel() == 0:
@@ -798,7 +795,9 @@ class Recorder:
         self._known_modules = len(self.models.made)
         self.models.find((*self._optimizers, *self._candidates), self._extra, self._leaves)
         self._begin()
-        took = time.perf_counter_ns() - start  # an account of its own: it is no reading, nor any of the run's time
+        took = (
+            time.perf_counter_ns() - start
+        )  # an account of its own: it is no reading, nor any of the run's time
         self.budget.found_s += took / 1e9
         self._began_ns += took
         self._last_end_ns += took
