@@ -112,23 +112,25 @@ def bad_initial_loss(
     if chance is None or not np.isfinite(first) or first <= factor * chance.loss or scale <= chance.scale:
         return
     stands = standing(run)
+    harm = stands is not None and stands.learned is False
     below = np.flatnonzero(losses < chance.loss)
     last = int(steps[below[0]] if len(below) else steps[-1])
     matrices = [name for name, p in run.facts.get("parameters", {}).items() if len(p["shape"]) > 1]
     head = matrices[-1] if matrices else None
     yield Finding(
         f"The first loss is {first:.3g}, {first / chance.loss:.1f} times {chance.words} ({chance.loss:.3g}), "
-        + (f"and came below that at step {last}" if len(below) else f"and still above that at step {last}"),
+        + (f"and came below that at step {last}" if len(below) else f"and still above that at step {last}")
+        + (f"; it is {stands.late:.3g} at the end, no better than a constant's" if stands and harm else ""),
         evidence=(
             Evidence("first loss", first, factor * chance.loss, "loss"),
             Evidence("root mean square of the first outputs", scale, chance.scale, "output"),
-            *([stands.evidence] if stands and stands.learned is False else []),
+            *([stands.evidence] if stands and harm else []),
         ),
         where=((run.where(head),) if head else ()) + ((at(known[0]["site"]),) if known[0]["site"] else ()),
         steps=(0, last),
         fix=f"Start {f'`{head}`' if head else 'the last layer'} smaller, so that the first outputs are near "
         + ("the mean target." if known[0]["kind"] in REGRESSION else "0; check that the input is scaled."),
-        severity=Severity.HARM if stands and stands.learned is False else Severity.HINT,
+        severity=Severity.HARM if harm else Severity.HINT,
     )
 
 

@@ -17,8 +17,8 @@ STEPS = 40
 MARGIN = 0.02
 """A loss within 2 % of the constant predictor's has learned nothing, however exactly both are known."""
 
-TREND = 0.01
-"""A loss that falls by less than 1 % of itself over half of the run does not improve."""
+TREND = 0.02
+"""A loss that falls by less than 2 % of itself over half of the run does not improve."""
 
 
 class Standing(NamedTuple):

@@ -58,11 +58,11 @@ def constant_output(
     a collapse to the most frequent class, a target that is compared all with all.
 
     ## Evidence
-    On each of the last `patience` readings the prediction's standard deviation over the samples of a batch is
-    below `spread` of the targets' (for classes and yes-or-no: below `spread` in logits), or all samples get
-    the same class; the targets vary. HARM where the loss is no better than that of the best constant and no
-    longer falls. While it falls, or is better (imbalanced classes), nothing is reported; where no such
-    reference is known, a spread of under a hundredth of `spread` is a HINT.
+    At the last `patience` readings the prediction's standard deviation over the samples of a batch is,
+    mostly, below `spread` of the targets' (for classes and yes-or-no: below `spread` in logits), or all
+    samples get the same class; the targets vary. HARM where the loss is no better than that of the best
+    constant and no longer falls. While it falls, or is better (imbalanced classes), nothing is reported;
+    where no such reference is known, a spread of under a hundredth of `spread` is a HINT.
 
     ## What to do
     - **revive-units**: See whether dead-units or saturated-units is reported, too, and cure that first.
@@ -92,12 +92,12 @@ def constant_output(
     unit = _unit(run, known[0])
     shares = run[majority_share].at()[1][-patience:] if majority_share in run else np.empty(0)
     one_class = len(shares) == patience and bool((shares == 1).all())
-    narrow = bool((last < spread * unit).all()) if unit else False
+    typical = float(np.median(last))
+    narrow = unit is not None and typical < spread * unit
     harm = stands is not None and ((narrow and _as_a_constant(stands)) or (one_class and stands.stuck))
     unknown = stands is None or stands.learned is None
     if not harm and not (unknown and unit and bool((last < spread * unit / 100).all())):
         return
-    typical = float(np.median(last))
     what = "All samples get one class" if one_class else "The prediction does not depend on the input"
     evidence = [
         Evidence("spread of the prediction over a batch", typical, spread * (unit or 1.0), "prediction")
