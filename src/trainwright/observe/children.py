@@ -63,10 +63,10 @@ def forget_parent() -> None:
 
 def attach(told: str) -> None:
     """Start watching this process, a child that has just imported torch; called by our sitecustomize."""
-    from . import watching
+    from .watching import start
 
     how: How = json.loads(told)
-    session = watching.start(
+    session = start(
         Path(how["folder"]),
         overhead=how["overhead"],
         stop_after=how["stop_after"],

@@ -148,7 +148,7 @@ class Models:
                 facts[name] = {**known[name], "optimizer": owners.get(id(p))}
                 continue
             if isinstance(
-                p, nn.parameter.UninitializedTensorMixin
+                p, nn.UninitializedParameter
             ):  # it has no shape before the first batch: next time
                 continue
             local = getattr(p.detach(), "_local_tensor", p.detach())

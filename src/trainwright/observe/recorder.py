@@ -489,6 +489,8 @@ class Recorder:
     def _end_window(self) -> None:
         """A step is complete: write it, settle the account, decide about the next."""
         assert self.training is not None
+        if self._armed is not None:
+            self.notes.replicas.note(self._step, self.models.roots.values(), self.models.parameters)
         was_armed, startup = self._armed is not None, self.budget.in_startup(self._step - self._segment)
         self._disarm()
         self._note_losses()

@@ -1,5 +1,7 @@
-"""One watched process from beginning to end: waits for torch, attaches, and closes the record. Imports no
-torch itself."""
+"""One watched process from beginning to end: waits for torch, attaches, and closes the record.
+
+Importing this imports neither torch nor numpy: a script may set their environment before it imports them itself.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +17,20 @@ from contextlib import ExitStack, suppress
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
-from ..core import Facts, Run
 from . import redact
-from .store import Writer
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from torch import nn
     from torch.optim import Optimizer
 
+    from ..core import Facts, Run
     from .recorder import Recorder
+    from .store import Writer
 
 LINES_AROUND = 3
 """Lines of the user's code that are kept above and below a site."""
@@ -58,8 +59,11 @@ def start(
         progress: is told the last step and its loss, about once a second.
 
     Raises:
-        OSError, sqlite3.Error: the record cannot be made.
+        OSError: nothing can be written into the folder.
     """
+    if folder is not None:
+        with TemporaryFile(dir=folder):  # said now, before the script starts
+            pass
     session = Session(
         folder,
         overhead=overhead,
@@ -93,9 +97,8 @@ class Session:
         self._folder, self._say, self._progress = folder, say, progress
         self._options = {"overhead": overhead, "stop_after": stop_after, "eager_probe": eager_probe}
         self._undo = ExitStack()
-        self._writer = Writer(self._new_path())
+        self._writer: Writer | None = None
         self._started = time.time()
-        self._argv: list[str] = []
         self._run: Run | None = None
         self._lock = threading.Lock()
 
@@ -110,8 +113,10 @@ class Session:
             from .attach import attach
             from .model import optimizers_alive
             from .recorder import Recorder
+            from .store import Writer
 
-            self._argv = list(sys.argv)
+            self._writer = Writer(self._new_path())
+            self._writer.set_facts(self._began())
             recorder = Recorder(
                 _Shown(self._writer, self._progress) if self._progress else self._writer,
                 say=self._say,
@@ -141,56 +146,61 @@ class Session:
 
     def so_far(self) -> Run:
         """The run up to now, while it goes on."""
+        from ..core import Run
+
         if self._run is not None:
             return self._run
-        return (
-            self.recorder.so_far(self._ended(None, None)) if self.recorder is not None else Run({}, Facts())
-        )
+        if self.recorder is None:
+            return Run({}, {**self._began(), "steps": 0})
+        return self.recorder.so_far(self._ended(None, None))
 
     def _close(self, ended: Facts) -> Run:
         if self.recorder is not None:
             return self.recorder.finish(ended, _sources)
-        ended["steps"] = 0
-        try:
-            self._writer.set_facts(ended)
-            self._writer.flush()
-            self._writer.close()
-        except Exception as error:
-            self._say(f"trainwright: cannot write the record ({type(error).__name__}: {error})")
-        return Run({}, ended)
+        from ..core import Run
 
-    def _ended(self, status: int | None, exception: BaseException | None) -> Facts:
-        argv = redact.redact_argv(self._argv)
-        torch = sys.modules.get("torch")
-        stopped = self._options["stop_after"]
-        steps = self.recorder.steps if self.recorder is not None else 0
-        facts: Facts = {
+        return Run({}, {**self._began(), **ended, "steps": 0})  # torch was never imported: nothing to keep
+
+    def _began(self) -> Facts:
+        """What is known from the beginning."""
+        argv = redact.redact_argv(sys.argv)
+        return {
             "script": argv[0] if argv else "",
             "argv": argv[1:],
             "started": _iso(self._started),
-            "finished": _iso(time.time()),
-            "exit_status": status,
-            "exception": redact.redact_text(f"{type(exception).__name__}: {exception}"[:2000])
-            if exception is not None
-            else None,
-            "stopped_by": "interrupt"
-            if isinstance(exception, KeyboardInterrupt)
-            else "check"
-            if stopped is not None and steps >= stopped
-            else None,
             "versions": {
                 "trainwright": _own_version(),
                 "python": platform.python_version(),
-                "torch": str(getattr(torch, "__version__", "")),
+                "torch": str(getattr(sys.modules.get("torch"), "__version__", "")),
             },
             "rank": _whole("RANK", 0),
             "world_size": _whole("WORLD_SIZE", 1),
         }
-        return facts
+
+    def _ended(self, status: int | None, exception: BaseException | None) -> Facts:
+        """What is known at the end."""
+        stop_after = self._options["stop_after"]
+        stopped_by = None
+        if isinstance(exception, KeyboardInterrupt):
+            stopped_by = "interrupt"
+        elif stop_after is not None and self.recorder is not None and self.recorder.steps >= stop_after:
+            stopped_by = "check"
+        text = None
+        if exception is not None:
+            text = redact.redact_text(f"{type(exception).__name__}: {exception}"[:2000]).removesuffix(": ")
+        return {
+            "finished": _iso(time.time()),
+            "exit_status": status,
+            "exception": text,
+            "stopped_by": stopped_by,
+        }
 
     def _reopen(self) -> Writer:
         """A record of its own for a forked child that trains."""
+        from .store import Writer
+
         writer = self._writer = Writer(self._new_path())
+        writer.set_facts(self._began())
         if "multiprocessing" in sys.modules:  # such a child ends without running exit handlers
             from multiprocessing.util import Finalize
 
@@ -218,6 +228,8 @@ class _Shown:
     def add(self, signal: str, steps: Sequence[int], places: tuple[str, ...], values: npt.ArrayLike) -> None:
         self._writer.add(signal, steps, places, values)
         if signal == "loss" and len(steps):
+            import numpy as np
+
             self._last = steps[-1], float(np.asarray(values)[-1, 0])
 
     def flush(self) -> None:
