@@ -30,7 +30,9 @@ def main():
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     x, y = load_breast_cancer(return_X_y=True)
-    x_train, x_test, y_train, y_test = train_test_split(x, y, test_size=0.25, stratify=y, random_state=args.seed)
+    x_train, x_test, y_train, y_test = train_test_split(
+        x, y, test_size=0.25, stratify=y, random_state=args.seed
+    )
     scaler = StandardScaler()
     x_train, x_test = scaler.fit_transform(x_train), scaler.transform(x_test)
     train_loader = DataLoader(CancerDataset(x_train, y_train), batch_size=32, shuffle=True)

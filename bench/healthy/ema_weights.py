@@ -47,7 +47,9 @@ for epoch in range(10):
         ema.update(model)
     with torch.no_grad():
         logits = ema.shadow(x[1400:])
-        print(f"epoch {epoch}: {loss.item():.4f}, averaged {nn.functional.cross_entropy(logits, y[1400:]):.4f}")
+        print(
+            f"epoch {epoch}: {loss.item():.4f}, averaged {nn.functional.cross_entropy(logits, y[1400:]):.4f}"
+        )
 
 score = (ema.shadow(x[1400:]).argmax(1) == y[1400:]).float().mean().item()
 print(f"score={score:.4f} needs=0.95")

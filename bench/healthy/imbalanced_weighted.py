@@ -16,7 +16,14 @@ args = parser.parse_args()
 torch.manual_seed(args.seed)
 
 X, y = make_classification(
-    4000, 16, n_informative=8, n_redundant=2, weights=[0.95], class_sep=1.5, flip_y=0.005, random_state=args.seed
+    4000,
+    16,
+    n_informative=8,
+    n_redundant=2,
+    weights=[0.95],
+    class_sep=1.5,
+    flip_y=0.005,
+    random_state=args.seed,
 )
 X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=args.seed)
 train_ds = TensorDataset(torch.tensor(X_train).float(), torch.tensor(y_train))

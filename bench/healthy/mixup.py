@@ -44,7 +44,9 @@ if __name__ == "__main__":
     x_train, x_test, y_train, y_test = train_test_split(x / 16, y, test_size=0.25, random_state=seed)
     x_train, x_test = torch.tensor(x_train).float(), torch.tensor(x_test).float()
     y_train, y_test = torch.tensor(y_train), torch.tensor(y_test)
-    trainer = MixupTrainer(nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10)), alpha=0.8, lr=3e-3)
+    trainer = MixupTrainer(
+        nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10)), alpha=0.8, lr=3e-3
+    )
     for epoch in range(15):
         for rows in torch.randperm(len(x_train)).split(64):
             loss = trainer.step(x_train[rows], y_train[rows])

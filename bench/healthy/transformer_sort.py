@@ -15,7 +15,9 @@ class Sorter(nn.Module):
         layer = nn.TransformerEncoderLayer(
             d_model, nhead, 4 * d_model, dropout=0.0, batch_first=True, norm_first=True
         )
-        self.encoder = nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(d_model), enable_nested_tensor=False)
+        self.encoder = nn.TransformerEncoder(
+            layer, layers, norm=nn.LayerNorm(d_model), enable_nested_tensor=False
+        )
         self.head = nn.Linear(d_model, vocab)
 
     def forward(self, tokens):

@@ -34,6 +34,8 @@ for epoch in range(args.epochs):
 
 with torch.no_grad():
     prediction = model(factors[6000:]).squeeze(-1)
-score = torch.corrcoef(torch.stack([prediction, signal[6000:]]))[0, 1].item()  # with the part that can be known
+score = torch.corrcoef(torch.stack([prediction, signal[6000:]]))[
+    0, 1
+].item()  # with the part that can be known
 print(f"score={score:.4f} needs=0.85")
 sys.exit(int(score < 0.85))

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from itertools import pairwise
 
 import torch
 from sklearn.datasets import load_breast_cancer
@@ -13,8 +14,8 @@ from torch import nn
 class SelfNormalising(nn.Module):
     def __init__(self, inputs, width=48, depth=10, classes=2):
         super().__init__()
-        sizes = [inputs] + depth * [width]
-        self.hidden = nn.ModuleList([nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True)])
+        sizes = [inputs, *depth * [width]]
+        self.hidden = nn.ModuleList([nn.Linear(a, b) for a, b in pairwise(sizes)])
         self.dropout = nn.AlphaDropout(0.03)
         self.out = nn.Linear(width, classes)
         for layer in [*self.hidden, self.out]:

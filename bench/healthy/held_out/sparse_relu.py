@@ -33,7 +33,9 @@ def train(args, model, loader, optimizer, epoch):
         loss.backward()
         optimizer.step()
         if batch_idx % args.log_interval == 0:
-            print(f"Train Epoch: {epoch} [{batch_idx * len(data)}/{len(loader.dataset)}]\tLoss: {loss.item():.6f}")
+            print(
+                f"Train Epoch: {epoch} [{batch_idx * len(data)}/{len(loader.dataset)}]\tLoss: {loss.item():.6f}"
+            )
 
 
 def test(model, loader):
@@ -63,7 +65,9 @@ def main():
     x, y = load_digits(return_X_y=True)
     x = torch.tensor(x / 16, dtype=torch.float32)
     y = torch.tensor(y)
-    train_x, test_x, train_y, test_y = train_test_split(x, y, test_size=0.25, random_state=args.seed, stratify=y)
+    train_x, test_x, train_y, test_y = train_test_split(
+        x, y, test_size=0.25, random_state=args.seed, stratify=y
+    )
     train_loader = DataLoader(TensorDataset(train_x, train_y), args.batch_size, shuffle=True)
     test_loader = DataLoader(TensorDataset(test_x, test_y), 256)
 
