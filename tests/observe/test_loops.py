@@ -218,6 +218,41 @@ def test_accumulated_batches_make_one_step_and_the_undivided_loss_is_shown():
     assert run[signals.leftover_grad].values.max() == 0
 
 
+def summing(divide):
+    """The loss of each batch is a sum, which the script divides by the number of targets that count, or
+    not."""
+
+    def train():
+        net = small()
+        sgd = torch.optim.SGD(net.parameters(), lr=0.001)
+        criterion = nn.CrossEntropyLoss(reduction="sum")
+        for x, y in batches(10):
+            y[:2] = -100
+            sgd.zero_grad()
+            loss = criterion(net(x), y)
+            (loss / 6 if divide else loss).backward()
+            sgd.step()
+        with torch.no_grad():
+            for x, y in batches(3):
+                criterion(net(x), y)
+        return net
+
+    return train
+
+
+def test_a_sum_is_shown_as_the_script_has_it_beside_numbers_of_the_same_scale():
+    divided, whole = twice(summing(divide=True)), twice(summing(divide=False))
+
+    for run, scale in ((divided, 1), (whole, 6)):
+        assert run[loss].values.mean() == pytest.approx(1.1 * scale, rel=0.2)
+        assert run[valid_loss].values[0, 0] == pytest.approx(1.1 * scale, rel=0.2)
+        assert run[signals.constant_loss].values[-1, 0] == pytest.approx(1.1 * scale, rel=0.2)
+    ratio = whole[grad_norm].values[0] / divided[grad_norm].values[0]
+    assert ratio == pytest.approx(6, rel=1e-5)
+    outer = [run[signals.activation_grad].values[0, 0] for run in (whole, divided)]
+    assert outer[0] / outer[1] == pytest.approx(6, rel=1e-5)
+
+
 def manual():
     net = small(1)
     for _ in range(12):

@@ -32,6 +32,8 @@ class Call:
 
     key: tuple[str, str, int]
     result: Tensor
+    terms: float | Tensor = 1.0
+    """How many numbers were added up, where they were: over so many the mean would be."""
 
 
 @dataclass
@@ -45,6 +47,8 @@ class Known:
     seen: float = 0.0
     weight: np.ndarray[Any, np.dtype[np.float64]] | None = None
     inputs: list[Tensor] = field(default_factory=list)
+    sum_of: float | Tensor = 1.0
+    """`Call.terms` of the last call, where backward starts from the sum as it is."""
 
 
 def arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, Tensor] | None:
@@ -53,6 +57,18 @@ def arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, Te
     if len(both) == 2 and isinstance(both[0], Tensor) and isinstance(both[1], Tensor):
         return both[0], both[1]
     return None
+
+
+def terms(kind: str, x: Tensor, y: Tensor, kwargs: dict[str, Any]) -> float | Tensor:
+    """How many numbers a loss adds up: 1 unless its reduction is "sum"."""
+    if kwargs.get("reduction") != "sum":
+        return 1.0
+    if kind not in CLASSES:
+        return float(max(x.numel(), y.numel()))
+    if y.is_floating_point():
+        return x.numel() / x.shape[1] if x.ndim > 1 else 1.0
+    kept = (y.detach() != int(kwargs.get("ignore_index", -100))).sum().clamp_min(1)
+    return float(kept) if kept.is_cpu else kept  # no waiting for a GPU
 
 
 class Losses:

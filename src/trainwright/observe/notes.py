@@ -15,7 +15,8 @@ from . import graph, sites
 from .budget import Budget
 from .loaders import Loaders
 from .losses import Losses, target_facts
-from .model import Models, is_sharded
+from .model import Models
+from .replicas import Replicas, are_shards
 
 FEATURES = 1_000
 """Most features of which a mean and a spread are kept."""
@@ -45,6 +46,7 @@ class Notes:
         self._eval_modules: dict[str, None] = {}
         self._eval_steps = 0
         self._restarts: list[int] = []
+        self.replicas = Replicas()
         self.activations: dict[str, str] = {}
         self.hazards: list[tuple[str, str]] = []
         self.own_failures: list[dict[str, str]] = []
@@ -113,7 +115,7 @@ class Notes:
         )
 
     def compile_called(self, what: object) -> bool:
-        """torch.compile was asked for; whether for a model, or for a function of the user's that may hold it."""
+        """torch.compile was asked for; whether for a model, or a function of the user's that may hold one."""
         code = getattr(what, "__code__", None)
         users = code is not None and sites.owner(code.co_filename) == "user"
         if what is None or isinstance(what, nn.Module) or users:
@@ -264,7 +266,7 @@ class Notes:
             "steps": steps,
             "backwards_per_step": backwards_per_step,
             "device": device,
-            "sharded": any(is_sharded(p) for p in self._models.parameters.values()),
+            "sharded": are_shards(self._models.roots.values(), self._models.parameters),
             "compiled": self.compiled,
             "amp": self.amp,
             "scaler": self.scaler,
@@ -297,6 +299,10 @@ class Notes:
                 "sampled": budget.sampled,
             },
         }
+        if self.replicas.team is not None:  # as torch has it: processes of mp.spawn have it from nowhere else
+            facts["rank"], facts["world_size"] = self.replicas.team
+        if self.replicas.sums:
+            facts["replica_hash"] = self.replicas.sums
         facts.update(ended)
         return facts
 

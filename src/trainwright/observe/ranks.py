@@ -91,7 +91,10 @@ def _whole(shards: list[Series]) -> Series:
 
 def _compared(team: list[Run]) -> dict[str, object] | None:
     """Whether the ranks had the same weights at the steps at which all of them took a hash."""
-    hashes = [cast(Mapping[str, Any], run.facts).get("replica_hash") or {} for run in team]
+    shapes = [{n: p["shape"] for n, p in run.facts.get("parameters", {}).items()} for run in team]
+    if any(s != shapes[0] for s in shapes):
+        return None  # each rank holds another part of the model
+    hashes = [run.facts.get("replica_hash") or {} for run in team]
     shared = sorted(set(hashes[0]).intersection(*hashes[1:]), key=int)
     if len(team) < 2 or not shared:
         return None

@@ -220,8 +220,10 @@ class Recorder:
         known = self.losses.known.get(key) or self.losses.seen(key, sites.site(depth=4), args, kwargs)
         calls = known.facts["extra"]
         calls["calls"] = int(calls["calls"]) + 1  # type: ignore[call-overload]
+        pair = losses.arguments(args, kwargs)
         if len(self._calls) < 64:
-            self._calls.append(losses.Call(key, result))
+            added = losses.terms(kind, *pair, kwargs) if pair is not None else 1.0
+            self._calls.append(losses.Call(key, result, added))
         if self._armed is None or self.training is None or any(c.key == key for c in self._calls[:-1]):
             return
         node = self.losses.read(known, args, kwargs, self.training)
@@ -232,13 +234,7 @@ class Recorder:
             losses.constant_loss(known, original, self.training) if len(self.losses.known) == 1 else None
         )
         if reference is not None:
-            factor = 1.0
-            if known.facts["reduction"] == "sum":
-                pair = losses.arguments(args, kwargs)
-                assert pair is not None
-                factor = pair[1].numel() if kind not in losses.CLASSES else pair[0].numel() / pair[0].shape[1]
-            self.training.noted["constant_loss"] = WHOLE, [reference * factor]
-        pair = losses.arguments(args, kwargs)
+            self.training.noted["constant_loss"] = WHOLE, [reference]
         right = losses.accuracy(kind, *pair, kwargs) if pair is not None else None
         if right is not None:
             self.training.noted["accuracy"] = WHOLE, [right]
@@ -278,11 +274,11 @@ class Recorder:
             self._end_window()
         self._backwards += 1
         self._all_backwards += 1
-        inner = self._unscaled(root)
+        inner, terms = self._unscaled(root)
         self.training.loss = inner
         key = sites.line_of_call(4)
         if root.numel() == 1:
-            self._note_loss(key, inner, root)
+            self._note_loss(key, inner, terms, root)
         self._calls = []
         self._note_leftover()
         if self._armed is not None and Moment.LOSS not in self._fired:
@@ -686,28 +682,35 @@ class Recorder:
     # -- what is noted of each step
     # -----------------------------------------------------------------------------------
 
-    def _unscaled(self, root: Tensor) -> Tensor:
-        """The loss without the factor of a scaler or of accumulation."""
+    def _unscaled(self, root: Tensor) -> tuple[Tensor, float | Tensor]:
+        """The loss without the factor of a scaler or of accumulation, and by what to divide it: a sum that
+        the script divides by a count of its own is shown as the mean."""
         if len(self._calls) == 1:
-            inner = self._calls[0].result
+            call = self._calls[0]
+            inner = call.result
             if inner is root:
-                return root
+                if (known := self.losses.known.get(call.key)) is not None:
+                    known.sum_of = call.terms
+                if self.training is not None and "constant_loss" in self.training.noted:
+                    places, (reference,) = self.training.noted["constant_loss"]
+                    self.training.noted["constant_loss"] = places, [reference * call.terms]
+                return root, 1.0
             if inner.numel() == 1 and graph.is_scaled(root, inner):
                 if self._armed is not None:
-                    value = float(inner.detach())
+                    value = float(inner.detach() / call.terms)
                     self._loss_scale = float(root.detach()) / value if value else 1.0
-                return inner
+                return inner, call.terms
         self._plain_mean = False
-        return root
+        return root, 1.0
 
-    def _note_loss(self, key: tuple[str, int], inner: Tensor, root: Tensor) -> None:
+    def _note_loss(self, key: tuple[str, int], inner: Tensor, terms: float | Tensor, root: Tensor) -> None:
         if self._in_step is not None and key in self._loss_sums:
             return  # a closure that searches along a line: the step's first loss is the one
         value: float | Tensor
         if not inner.is_cpu:
-            value = inner.detach().reshape(())
+            value = inner.detach().reshape(()) / terms
         else:
-            value = inner.item()
+            value = inner.item() / float(terms)
             if not math.isfinite(value) and self.notes.non_finite is None:
                 self.notes.non_finite_loss(self._step, root, self._made_by, key)
         self._loss_sums.setdefault(key, []).append(value)
@@ -765,10 +768,8 @@ class Recorder:
         if pair is None or (trained and kind not in trained) or self.loaders.on_training_data():
             return
         rows = max(1, len(pair[0]) if pair[0].ndim else 1)
-        per = 1.0
-        if kwargs.get("reduction") == "sum":
-            per = pair[1].numel() if kind not in losses.CLASSES else pair[0].numel() / pair[0].shape[1]
-        value = float(result.detach().float().mean()) / per
+        of_training = next((known.sum_of for key, known in self.losses.known.items() if key[0] == kind), 1.0)
+        value = float(result.detach().float().mean() / losses.terms(kind, *pair, kwargs) * of_training)
         right = losses.accuracy(kind, *pair, kwargs)
         for name, number in (("valid_loss", value), ("valid_accuracy", right)):
             if number is not None:
