@@ -5,9 +5,9 @@ import pytest
 
 from trainwright.core import Severity
 from trainwright.rules import exploding_gradient
-from trainwright.signals import activation_grad, constant_loss, grad_norm, loss
+from trainwright.signals import activation_grad, constant_loss, grad_norm, loss, weight_norm
 
-from .builder import chain, made, series
+from .builder import chain, made, module, parameter, series
 
 DEPTH = 8
 
@@ -71,6 +71,43 @@ def test_one_loss_of_two_may_rise():
 
 
 def test_the_limit_is_where_it_says():
-    at_limit = 1e3 ** (1 / (DEPTH - 1 - 1))
+    at_limit = 1e3 ** (1 / (DEPTH - 1))
     assert not exploding_gradient(run_of(grown=at_limit * 0.99))
     assert exploding_gradient(run_of(grown=at_limit * 1.01))
+
+
+def test_a_large_output_layer_does_not_hide_growth():
+    run = run_of(grown=5.0, losses=(1e6, 1e5))
+    run.series["activation_grad"].values[:, -1] = 100
+    assert [f.severity for f in exploding_gradient(run)] == [Severity.HARM]
+
+
+def recurrent(times, losses):
+    facts = {
+        "modules": {"rnn": module("RNN", {"file": "net.py", "line": 3}), "out": module()},
+        "parameters": {
+            "rnn.weight_hh_l0": parameter([32, 32], "rnn"),
+            "out.weight": parameter([1, 32], "out"),
+        },
+    }
+    names = list(facts["parameters"])
+    return made(
+        {
+            grad_norm: series({names[0]: np.full(60, times), names[1]: np.ones(60)}),
+            weight_norm: series({n: np.ones(60) for n in names}),
+            loss: series(np.linspace(*losses, 60)),
+            constant_loss: series(np.ones(60)),
+        },
+        **facts,
+    )
+
+
+def test_growth_through_time_names_the_recurrent_weight():
+    (found,) = exploding_gradient(recurrent(200.0, (1e6, 1e5)))
+    assert found.severity is Severity.HARM
+    assert found.where[0] == ("rnn", "rnn.weight_hh_l0", "net.py", 3)
+
+
+def test_growth_through_time_without_a_consequence_is_fine():
+    assert not exploding_gradient(recurrent(200.0, (1.0, 0.3)))
+    assert not exploding_gradient(recurrent(29.0, (1e6, 1e5)))

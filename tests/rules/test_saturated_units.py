@@ -50,3 +50,11 @@ def test_units_that_came_back_are_fine():
 def test_within_the_first_ten_steps_only_a_layer_that_was_flat_from_the_start_is_harm():
     assert [f.severity for f in saturated_units(run_of(np.full(10, 0.95)))] == [Severity.HARM]
     assert [f.severity for f in saturated_units(run_of(np.full(10, 0.7)))] == [Severity.HINT]
+
+
+def test_a_net_that_is_flat_throughout_is_harm_while_most_of_the_loss_is_left():
+    run = run_of(np.full(60, 0.8), end=0.6)
+    run.series["saturated_units"] = series({"0": np.full(60, 0.8), "1": np.full(60, 0.6)})
+    assert [f.severity for f in saturated_units(run)] == [Severity.HARM]
+    run.series["saturated_units"] = series({"0": np.full(60, 0.8), "1": np.full(60, 0.1)})
+    assert [f.severity for f in saturated_units(run)] == [Severity.HINT]

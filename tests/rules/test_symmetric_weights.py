@@ -38,9 +38,17 @@ def test_it_is_certain_from_the_first_steps_on():
     assert [f.severity for f in symmetric_weights(run_of(CONSTANT, CONSTANT, steps=3))] == [Severity.HARM]
 
 
-def test_zero_layers_are_harm_if_no_gradient_ever_reaches_them():
-    assert [f.severity for f in symmetric_weights(run_of(ZERO, ZERO, gradient=0.0))] == [Severity.HARM]
-    assert not symmetric_weights(run_of(ZERO, ZERO))
+def test_zero_layers_are_harm_if_the_first_gradient_is_zero_and_nothing_is_learned():
+    (found,) = symmetric_weights(run_of(ZERO, ZERO, gradient=0.0))
+    assert found.severity is Severity.HARM
+    assert "no gradient reaches them" in found.message
+    assert [f.severity for f in symmetric_weights(run_of(ZERO, ZERO, gradient=0.0, end=0.2))] == [
+        Severity.HINT
+    ]
+
+
+def test_zero_layers_that_each_add_to_a_stream_are_fine():
+    assert not symmetric_weights(run_of(ZERO, ZERO, ZERO, gradient=1.0))
 
 
 def test_a_random_layer_behind_it_parts_the_units():
@@ -72,8 +80,18 @@ def test_layers_that_do_not_follow_each_other_are_not_paired():
     assert not symmetric_weights(run)
 
 
+def test_random_biases_part_the_units():
+    run = run_of(CONSTANT, CONSTANT)
+    run.facts["parameters"]["0.bias"] = parameter([32], "0")
+    assert not symmetric_weights(run)
+    run.facts["parameters"]["0.bias"] = parameter([32], "0", initial_std=0.0)
+    assert symmetric_weights(run)
+
+
 def test_dropout_or_a_loss_that_learned_makes_it_a_hint():
-    assert [f.severity for f in symmetric_weights(run_of(CONSTANT, CONSTANT, end=0.2))] == [Severity.HINT]
+    run = run_of(CONSTANT, CONSTANT)
+    run.series["loss"] = series(np.geomspace(1, 1e-3, 60))
+    assert [f.severity for f in symmetric_weights(run)] == [Severity.HINT]
     run = run_of(CONSTANT, CONSTANT)
     run.facts["modules"]["drop"] = module("Dropout")
     assert [f.severity for f in symmetric_weights(run)] == [Severity.HINT]

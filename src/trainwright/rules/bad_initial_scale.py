@@ -105,19 +105,17 @@ def bad_initial_scale(
         return
     stands, away = standing(run), diverged(run)
     still = pace(run, weights(run)[:2]) < STILL and no_better(run)
-    harm = bool(away) if grows else (stands.stuck if stands else still)
+    stuck = stands.stuck if stands else still and not grows
+    harm = stuck or (grows and bool(away))
     first, last = seen.places[0], seen.places[-1]
+    how = "grows" if grows else "shrinks"
+    shown = (
+        f"; {away.sentence}" if away else f"; the loss stays at {stands.late:.4g}" if stands and stuck else ""
+    )
     yield Finding(
-        f"Before training the spread of activations {'grows' if grows else 'shrinks'} from {stds[0]:.2g} "
-        f"behind `{first}` to "
-        f"{stds[-1]:.2g} behind `{last}`, by {typical:.2g} a layer"
-        + (
-            f"; {away.sentence}"
-            if away
-            else f"; the loss stays at {stands.late:.4g}"
-            if stands and harm
-            else ""
-        ),
+        f"Before training the spread of activations {how} from {stds[0]:.2g} behind `{first}` to "
+        f"{stds[-1]:.2g} "
+        f"behind `{last}`, by {typical:.2g} a layer{shown}",
         evidence=(
             Evidence(
                 "spread of activations, factor per layer",

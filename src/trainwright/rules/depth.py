@@ -75,6 +75,17 @@ def passed(seen: Series) -> Floats:
         return np.where(late > 0, early / late, np.nan)
 
 
+def grown(seen: Series) -> Floats:
+    """Gradient of the first quarter of the layers over what is usual in the last quarter: `(readings,)`."""
+    quarter = max(1, len(seen.places) // 4)
+    early, late = (
+        largest(seen.values[:, :quarter]),
+        np.sort(seen.values[:, -quarter:], axis=1)[:, (quarter - 1) // 2],
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(late > 0, early / late, np.nan)
+
+
 def pace(run: Run, names: tuple[str, ...]) -> float:
     """How far a step moves the fastest of these parameters, of its size: the median; NaN = unknown."""
     if update_ratio not in run:

@@ -9,9 +9,10 @@ from typing import Annotated
 import numpy as np
 
 from ..core import Case, Evidence, Finding, Limit, Run, Severity, rule
-from ..signals import grad_norm
-from .depth import flow, layers, passed
-from .divergence import diverged
+from ..signals import grad_norm, weight_norm
+from .consequence import standing
+from .depth import flow, grown, layers, only, weights
+from .divergence import Divergence, diverged
 
 
 def relu_stack(gain: float) -> None:
@@ -47,6 +48,9 @@ def exploding_gradient(
             "first / last layers", "well-initialised depth gives 1; 2.5 times He's weights give 2.5 a layer"
         ),
     ] = 1e3,
+    time: Annotated[
+        float, Limit("recurrent / other weights", "recurrent nets of bench/healthy: see docs/method.md")
+    ] = 30.0,
     growth: Annotated[
         float, Limit("largest / first steps", "an order beyond the tenfold drift of healthy training")
     ] = 1e2,
@@ -58,10 +62,12 @@ def exploding_gradient(
     all layers or all steps: the first large step throws the weights away, and what was learned with them.
 
     ## Evidence
-    Through depth: from the start on the first quarter of the layers gets more than `depth` times the gradient
-    of the last. Over time: the norm of the whole gradient rises above `growth` times what it was over the
-    first readings. Neither is a fault alone. It is harm if the loss diverged: it is not finite, or lies above
-    its start and above the constant prediction's, or began far above the latter and did not come down to it.
+    Through depth: from the start on the first quarter of the layers gets more than `depth` times the
+    gradient of the last. Through time: a recurrent weight gets more than `time` times the gradient of the
+    weights outside the recurrence, each multiplied by its own size. Over steps: the norm of the whole
+    gradient rises above `growth` times its first reading. None is a fault alone. It is harm if the loss ran
+    away: it is not finite, or lies above its start and above the constant prediction's, or began far above
+    the latter and did not come down to it. The first is a hint without that, the others are not reported.
 
     ## What to do
     - **unit-variance-init**: Start with weights that keep the variance of activations from layer to layer.
@@ -89,45 +95,89 @@ def exploding_gradient(
     - Bengio, Simard & Frasconi, "Learning long-term dependencies with gradient descent is difficult", 1994
     - Pascanu, Mikolov & Bengio, "On the difficulty of training recurrent neural networks", ICML 2013
     """
-    harm = diverged(run)
+    away, stands = diverged(run), standing(run)
+    yield from _through_depth(run, depth, away, stuck=bool(stands and stands.stuck))
+    if away:
+        yield from _through_time(run, time, away)
+        yield from _over_steps(run, growth, away)
+
+
+def _through_depth(run: Run, limit: float, away: Divergence | None, stuck: bool) -> Iterator[Finding]:
+    """From the start on the first layers get many times the gradient of the last."""
     seen = flow(run)
-    shares = passed(seen) if seen is not None else np.empty(0)
-    early = shares[:5][np.isfinite(shares[:5])]
-    if seen is not None and len(early) and np.all(early > depth):
-        first, last, share = layers(run)[0], layers(run)[-1], float(np.median(early))
-        yield Finding(
-            f"Layers from `{first}` on get {share:.1e} times the gradient that reaches `{last}`"
-            + (f"; {harm.sentence}" if harm else ""),
-            evidence=(
-                Evidence("gradient of the first layers / of the last", share, depth, "ratio"),
-                *((harm.evidence,) if harm else ()),
-            ),
-            where=(run.where(first), run.where(last)),
-            steps=(int(seen.steps[0]), int(seen.steps[-1])),
-            fix=f"Start the layers from `{first}` to `{last}` with weights that keep the variance of what "
-            f"passes through "
-            f"them, such as those of `nn.init.kaiming_normal_`.",
-            severity=Severity.HARM if harm else Severity.HINT,
-        )
+    if seen is None:
         return
+    shares = grown(seen)[:5]
+    shares = shares[np.isfinite(shares)]
+    if not len(shares) or not np.all(shares > limit):
+        return
+    first, last, share = layers(run)[0], layers(run)[-1], float(np.median(shares))
+    yield Finding(
+        f"Layers from `{first}` on get {share:.1e} times the gradient of the last ones, up to `{last}`"
+        + (f"; {away.sentence}" if away else ""),
+        evidence=(
+            Evidence("gradient of the first layers / of the last", share, limit, "ratio"),
+            *((away.evidence,) if away else ()),
+        ),
+        where=(run.where(first), run.where(last)),
+        steps=(int(seen.steps[0]), int(seen.steps[-1])),
+        fix=f"Start the layers from `{first}` to `{last}` with weights that keep the variance of what passes "
+        f"through them, such as those of `nn.init.kaiming_normal_`.",
+        severity=Severity.HARM if away or stuck else Severity.HINT,
+    )
+
+
+def _through_time(run: Run, limit: float, away: Divergence) -> Iterator[Finding]:
+    """From the start on a recurrent weight has many times the gradient of the weights outside, by size."""
+    if weight_norm not in run:
+        return
+    grads, sizes = only(run[grad_norm], weights(run)), run[weight_norm]
+    both = [p for p in grads.places if p in sizes.places]
+    pull = {p: float(np.median(grads.at(p)[1][:5])) * float(sizes.at(p)[1][0]) for p in both}
+    inner = [p for p in both if "weight_hh" in p]
+    inside = {_module(p) for p in inner}
+    outer = max((pull[p] for p in both if _module(p) not in inside), default=0.0)
+    place = max(inner, key=lambda p: pull[p], default="")
+    if not place or not outer or not pull[place] > limit * outer:
+        return
+    times = pull[place] / outer
+    yield Finding(
+        f"The recurrent `{place}` gets {times:.1e} times the gradient of the layers outside, by size: "
+        f"it grows with every step back in time; {away.sentence}",
+        evidence=(
+            Evidence("gradient of the recurrent weight / of others", times, limit, "ratio"),
+            away.evidence,
+        ),
+        where=(run.where(place),),
+        steps=(int(grads.steps[0]), int(grads.steps[-1])),
+        fix=f"Start `{place}` with `nn.init.orthogonal_`, and bound the gradient with "
+        "`torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)` before `optimizer.step()`.",
+    )
+
+
+def _over_steps(run: Run, limit: float, away: Divergence) -> Iterator[Finding]:
+    """The norm of the whole gradient rises far above that of the first reading."""
     norms = run[grad_norm]
     whole = np.sqrt(np.nansum(norms.values.astype(np.float64) ** 2, axis=1))
     finite = np.isfinite(whole) & (whole > 0)
     whole, values, steps = whole[finite], norms.values[finite], norms.steps[finite]
-    if not harm or len(whole) < 2 or whole.max() <= growth * whole[0]:
+    if len(whole) < 2 or whole.max() <= limit * whole[0]:
         return
-    top, high = int(np.argmax(whole)), steps[whole > growth * whole[0]]
+    top, high = int(np.argmax(whole)), steps[whole > limit * whole[0]]
     place = norms.places[int(np.nanargmax(values[top]))]
     yield Finding(
         f"The gradient grew from {whole[0]:.2e} to {whole[top]:.2e} at step {steps[top]}, most of it in "
-        f"`{place}`; "
-        f"{harm.sentence}",
+        f"`{place}`; {away.sentence}",
         evidence=(
-            Evidence("gradient norm / at first", float(whole[top] / whole[0]), growth, "ratio"),
-            harm.evidence,
+            Evidence("gradient norm / at first", float(whole[top] / whole[0]), limit, "ratio"),
+            away.evidence,
         ),
         where=(run.where(place),),
         steps=(int(high[0]), int(high[-1])),
         fix="Lower the learning rate, and bound the step with "
         "`torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)` before `optimizer.step()`.",
     )
+
+
+def _module(parameter: str) -> str:
+    return parameter.rpartition(".")[0]

@@ -11,9 +11,9 @@ import numpy as np
 from .. import stats
 from ..core import Case, Evidence, Finding, Limit, Run, Severity, at, rule
 from ..signals import learning_rate, loss, update_ratio
-from .consequence import no_better, standing
+from .consequence import standing
 from .depth import largest, only, weights
-from .divergence import diverged
+from .divergence import ABOVE, FAR, diverged
 
 
 def adam(lr: float) -> None:
@@ -45,7 +45,6 @@ def learning_rate_too_high(
             "of the weights' size per step", "a hundred times the 1e-3 that is aimed at (Bottou, section 5.1)"
         ),
     ] = 0.1,
-    rise: Annotated[float, Limit("highest / first loss", "batches of healthy runs scatter by less")] = 1.5,
 ) -> Iterator[Finding]:
     """The steps are as large as the weights, and the loss runs away.
 
@@ -55,9 +54,9 @@ def learning_rate_too_high(
 
     ## Evidence
     Both a cause and its effect. At some reading a step changed a typical weight matrix by `update` of its
-    size or more. And the loss rose to `rise` times its first value or more and has not come below the
-    constant prediction's since, or has diverged. Large steps alone are not reported: their size says nothing
-    while the loss falls.
+    size or more. And the loss ran away: it ends in values that are not finite, or above its start and above
+    the constant prediction's, or it rose to one and a half times both and is no better than the latter since.
+    Large steps alone are not reported: their size says nothing while the loss falls.
 
     ## What to do
     - **lower-learning-rate**: Divide the rate by ten until the loss falls from the first steps on.
@@ -83,34 +82,27 @@ def learning_rate_too_high(
     if not moved.places or not len(losses) or not np.isfinite(losses[0]):
         return
     typical = np.array([stats.level(row) for row in moved.values])
-    large = np.flatnonzero(typical >= update)
-    away, stands = diverged(run), standing(run)
-    top = float(np.max(losses))
-    risen = top >= rise * losses[0] > 0
-    back = stands is not None and not stands.stuck
-    if not len(large) or not (away or (risen and no_better(run) and not back)):
+    large, away = np.flatnonzero(typical >= update), diverged(run)
+    if not len(large) or not away:
         return
-    at_step, peak = int(moved.steps[large[0]]), float(typical[large].max())
+    peak = float(typical[large].max())
     rates = largest(run[learning_rate].values) if learning_rate in run else np.empty(0)
     rates = rates[~np.isnan(rates)]
     rate = f"at a learning rate of {rates.max():.3g} " if len(rates) else ""
-    settled = stands is not None or (away is not None and not np.isfinite(away.now)) or top >= 10 * losses[0]
-    fastest = moved.places[int(np.nanargmax(moved.values[large[0]]))]
+    lower = f", to {rates.max() / 10:.2g}" if len(rates) else ""
+    fastest = moved.places[int(np.argmax(np.nan_to_num(moved.values[large[0]])))]
+    early = (
+        standing(run) is None and away.top < FAR * losses[0]
+    )  # too few steps to say that it does not come back
     yield Finding(
-        f"A step {rate}changes the weights by {peak:.2g} of their size, most at `{fastest}`; "
-        + (
-            away.sentence
-            if away
-            else f"the loss rose from {losses[0]:.4g} to {top:.4g} and has not come back"
-        ),
+        f"A step {rate}changes the weights by {peak:.2g} of their size, most at `{fastest}`; {away.sentence}",
         evidence=(
             Evidence("change of a typical weight matrix", peak, update, "of its size per step"),
-            Evidence("highest loss / first loss", top / max(float(losses[0]), 1e-30), rise, "ratio"),
-            *((away.evidence,) if away else (stands.evidence,) if stands else ()),
+            Evidence("highest loss / first loss", away.top / max(float(losses[0]), 1e-30), ABOVE, "ratio"),
+            away.evidence,
         ),
         where=(at(next((o["site"] for o in run.facts.get("optimizers", [])), None)), run.where(fastest)),
-        steps=(at_step, int(steps[-1])),
-        fix=f"Divide the learning rate by ten{f', to {rates.max() / 10:.2g}' if len(rates) else ''}, or "
-        f"warm it up.",
-        severity=Severity.HARM if settled else Severity.HINT,
+        steps=(int(moved.steps[large[0]]), int(steps[-1])),
+        fix=f"Divide the learning rate by ten{lower}, or warm it up.",
+        severity=Severity.HINT if early else Severity.HARM,
     )

@@ -16,6 +16,9 @@ from .consequence import no_better, standing
 GROSS = 0.9
 """Before the loss can tell: a layer that lets a tenth of the gradient through from the first step on."""
 
+HALF = 0.5
+"""With all layers flat throughout, a loss above this share of the constant prediction's is their doing."""
+
 
 def sigmoid_layers(bias: float) -> None:
     """Train two sigmoid layers whose biases start at `bias`."""
@@ -59,10 +62,11 @@ def saturated_units(
     layers before get next to nothing, and the units answer nearly the same whatever they are shown.
 
     ## Evidence
-    On each of the last `patience` readings more than `share` of a hidden layer's outputs lie where the slope
-    is below 5 % of the steepest. It is harm if the loss is no better than a constant prediction and does not
-    improve, or if, before that can be known, nine tenths of them have been there from the start; otherwise a
-    hint.
+    On each of the last `patience` readings more than `share` of a hidden layer's outputs lie where the
+    slope is below 5 % of the steepest. It is harm if the loss is no better than a constant prediction and
+    does not improve, or if all hidden layers were like that at every reading and the loss is still above
+    half of a constant prediction's. Before that can be known, it is harm if nine tenths of a layer have
+    been there from the start. Otherwise it is a hint.
 
     ## What to do
     - **unit-variance-init**: Start with weights that give each unit an input of variance 1.
@@ -88,20 +92,22 @@ def saturated_units(
     """
     stands, series = standing(run), run[saturated_share]
     output = run[activation_std].places[-1:] if activation_std in run else ()
-    flat = {place: series.at(place) for place in series.places if place not in output}
-    flat = {p: s for p, s in flat.items() if len(s[1]) >= patience and np.all(s[1][-patience:] > share)}
+    hidden = {place: series.at(place) for place in series.places if place not in output}
+    flat = {p: s for p, s in hidden.items() if len(s[1]) >= patience and np.all(s[1][-patience:] > share)}
     if not flat:
         return
     now = {place: float(np.median(shares[-patience:])) for place, (_, shares) in flat.items()}
     worst = max(now, key=lambda place: now[place])
     gross = any(np.all(shares > GROSS) for _, shares in flat.values())
-    harm = stands.stuck if stands else gross and no_better(run)
+    always = len(flat) == len(hidden) > 1 and all(np.all(shares > share) for _, shares in flat.values())
+    slow = bool(stands and always and stands.late > HALF * stands.constant)
+    harm = slow or stands.stuck if stands else gross and no_better(run)
     steps, shares = flat[worst]
     below = np.flatnonzero(shares <= share)
     known = run.facts.get("modules", {}).get(worst)
     function = (known["activation"] if known else None) or "activation"
     more = f", and more than {share:.0%} behind {len(flat) - 1} more" if len(flat) > 1 else ""
-    stays = f"; the loss stays at {stands.late:.4g}" if stands and harm else ""
+    stays = f"; the loss is {stands.late:.4g}, a constant's {stands.constant:.4g}" if stands and harm else ""
     yield Finding(
         f"{now[worst]:.0%} of the {function} outputs behind `{worst}` are in the flat part{more}{stays}",
         evidence=(

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Annotated
 
-import numpy as np
-
 from ..core import Case, Evidence, Finding, Limit, ParameterFacts, Run, Severity, rule
 from ..signals import grad_norm
 from .consequence import no_better, standing
@@ -29,9 +27,8 @@ def symmetric_weights(
     run: Run,
     *,
     gained: Annotated[
-        float,
-        Limit("share of the constant prediction's loss", "one unit in place of many seldom gains half of it"),
-    ] = 0.5,
+        float, Limit("share of the constant prediction's loss", "one unit in place of many leaves more")
+    ] = 0.1,
 ) -> Iterator[Finding]:
     """The units of a layer start equal, get equal gradients and stay equal.
 
@@ -40,10 +37,11 @@ def symmetric_weights(
     however wide the layer, it is worth one unit.
 
     ## Evidence
-    All rows of a weight matrix are equal at the start and the matrix that reads its outputs is constant, too;
-    then the gradients of the units are equal by construction. Where both are zero, no gradient reaches the
-    first at all, and that must have been seen. It is a hint where dropout can part the units or the loss has
-    come below `gained` of the constant prediction's.
+    All rows of a weight matrix are equal at the start, with equal biases, and the matrix that reads its
+    outputs is constant, too; then the gradients of the units are equal by construction. Where both are
+    zero, the first gradient must have been zero and the loss no better than a constant prediction's. It is
+    a hint where dropout can part the units, or the loss has come below `gained` of the constant
+    prediction's.
 
     ## What to do
     - **break-symmetry**: Draw the starting weights at random; only biases may start equal.
@@ -64,17 +62,20 @@ def symmetric_weights(
     for name, after in pairwise(weights(run)):
         this, following = parameters[name], parameters[after]
         joined = following["shape"][1] % this["shape"][0] == 0 and this["module"] != following["module"]
-        if not joined or not this["equal_units"] or not _constant(following):
+        bias = parameters.get(name.removesuffix("weight") + "bias")
+        equal = this["equal_units"] and (bias is None or _constant(bias))
+        if not joined or not equal or not _constant(following):
             continue
         seen, norms = run[grad_norm].at(name)
         both_zero = _constant(this) and not this["initial_mean"] and not following["initial_mean"]
-        if both_zero and (len(norms) < 3 or np.any(norms > 0) or not no_better(run)):
+        if both_zero and not (len(norms) and norms[0] == 0):  # residual branches, each zero: the units differ
             continue
-        units = this["shape"][0]
+        learned = stands.learned if stands else not no_better(run)
+        units, shut = this["shape"][0], both_zero and not norms.any()
         yield Finding(
             f"All {units} units of `{this['module']}` start with equal weights, and `{after}` reads them "
             f"with equal weights: "
-            + ("no gradient reaches them" if both_zero else "they stay equal and act as one unit"),
+            + ("no gradient reaches them" if shut else "they stay equal and act as one unit"),
             evidence=(
                 Evidence(f"different units at the start in `{name}`", 1.0, float(units), "units"),
                 *((stands.evidence,) if stands else ()),
@@ -82,7 +83,7 @@ def symmetric_weights(
             where=(run.where(name), run.where(after)),
             steps=(0, int(seen[-1]) if len(seen) else run.steps),
             fix=f"Draw `{name}` and `{after}` at random, for instance with `nn.init.kaiming_normal_`.",
-            severity=Severity.HINT if good or dropout else Severity.HARM,
+            severity=Severity.HINT if good or dropout or (both_zero and learned) else Severity.HARM,
         )
 
 
@@ -98,6 +99,7 @@ def _train(scatter: float) -> None:
     net = nn.Sequential(hidden, nn.Tanh(), output)
     for layer in (hidden, output):
         nn.init.normal_(layer.weight, mean=0.1, std=scatter)
+        nn.init.zeros_(layer.bias)
     sgd = torch.optim.SGD(net.parameters(), lr=0.1)
     for _ in range(200):
         x = torch.randn(64, 16)
