@@ -30,7 +30,8 @@ COUNTED_CLASSES = 1_000
 class Call:
     """One call of a loss function with gradient, in this step."""
 
-    key: tuple[str, str, int]
+    key: tuple[str, str, int] | None
+    """Function, file and line; `None` where the step is not read."""
     result: Tensor
     terms: float | Tensor = 1.0
     """How many numbers were added up, where they were: over so many the mean would be."""

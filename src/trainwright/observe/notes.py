@@ -54,7 +54,7 @@ class Notes:
         self.compiled = self.compile_asked = self.eager_probe = False
         self.scaler, self.skipped_steps = False, 0
         self.amp: str | None = None
-        self.model_zeroed = 0
+        self.zeroed: dict[int, int] = {}  # calls of `zero_grad`, by the `id` of optimiser or module
 
     def optimizer(self, optimizer: Optimizer, site: Site | None) -> None:
         """An optimiser was built, or is seen for the first time."""
@@ -80,12 +80,6 @@ class Notes:
         owner = getattr(scheduler, "optimizer", None)
         if owner is not None:
             self._schedulers[id(owner)] = type(scheduler).__name__
-
-    def zeroed(self, whose: object) -> None:
-        """`zero_grad` of an optimiser or of a model was called."""
-        for optimizer, facts in self._optimizers:
-            if optimizer is whose or isinstance(whose, nn.Module):
-                facts["zero_grad_calls"] += 1
 
     def clipped(self, kind: str, limit: object, line: tuple[str, int]) -> None:
         """Gradients were clipped."""
@@ -316,6 +310,8 @@ class Notes:
             | {k: v for k, v in g.items() if isinstance(v, int | float | bool | str) or v is None}
             for g in optimizer.param_groups
         ]
+        models = sum(self.zeroed.get(id(m), 0) for m in self._models.modules.values())
+        facts["zero_grad_calls"] = self.zeroed.get(id(optimizer), 0) + models
         facts["scheduler"] = self._schedulers.get(id(optimizer))
         facts["clip"] = list(self._clips.values())
         return facts

@@ -21,7 +21,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.optim import Optimizer
 
 from .. import signals
-from ..core import Facts, Moment, Run, Signal, Training
+from ..core import Facts, Moment, Reading, Run, Signal, Training
 from ..signals.sample import output_sample, weight_sample
 from . import graph, losses, sites
 from .budget import Budget
@@ -40,6 +40,9 @@ FLUSH_S = 1.0
 
 WHOLE: tuple[str, ...] = ("",)
 """The place of what belongs to the whole run."""
+
+MANY = 64
+"""Calls of loss functions that are remembered until backward starts."""
 
 FAILURES = 3
 """Failures of one of our handlers after which it is switched off."""
@@ -105,7 +108,7 @@ class Recorder:
         self.budget = Budget(overhead)
         self._outbox = Outbox(record)
         self._at: dict[Moment, list[Signal]] = {m: [s for s in what if s.at is m] for m in Moment}
-        self._each_step = [s for s in what if s.each_step]
+        self._each_step = {s.name: s for s in what if s.each_step}
         self._stop_after, self._say, self._reopen = stop_after, say, reopen
         self.notes.eager_probe = eager_probe
         self._busy, self._closed = False, False
@@ -137,7 +140,8 @@ class Recorder:
         self._loss_sums: dict[tuple[str, int], list[float | Tensor]] = {}
         self._loss_places: dict[tuple[str, int], str] = {}
         self._several_losses = False
-        self._rate_places: tuple[str, ...] = ()
+        self._rates: list[float | Tensor] = []
+        self._noted_rates: Reading = (), []
         self._valid: dict[str, list[float]] = {}
         self._made_by: dict[int, str] = {}
         self._loss_scale = 1.0
@@ -176,9 +180,11 @@ class Recorder:
     def scheduler_made(self, scheduler: object) -> None:
         self.notes.scheduler(scheduler)
 
-    @guarded
     def zeroed(self, whose: object) -> None:
-        self.notes.zeroed(whose)
+        """Gradients were zeroed: counted here, without the cost of a guard; whose they were is told later."""
+        if not self._closed:
+            key = id(whose)
+            self.notes.zeroed[key] = self.notes.zeroed.get(key, 0) + 1
 
     @guarded
     def clipped(self, kind: str, limit: object) -> None:
@@ -216,12 +222,18 @@ class Recorder:
         if not result.requires_grad or not torch.is_grad_enabled():
             self._validated(kind, args, kwargs, result)
             return
+        if self._armed is None and self.losses.known:  # only the value is wanted, and no walk up the stack
+            if len(self._calls) < MANY:
+                pair = losses.arguments(args, kwargs) if kwargs.get("reduction") == "sum" else None
+                added = losses.terms(kind, *pair, kwargs) if pair is not None else 1.0
+                self._calls.append(losses.Call(None, result, added))
+            return
         key = (kind, *sites.line_of_call(4))
         known = self.losses.known.get(key) or self.losses.seen(key, sites.site(depth=4), args, kwargs)
         calls = known.facts["extra"]
         calls["calls"] = int(calls["calls"]) + 1  # type: ignore[call-overload]
         pair = losses.arguments(args, kwargs)
-        if len(self._calls) < 64:
+        if len(self._calls) < MANY:
             added = losses.terms(kind, *pair, kwargs) if pair is not None else 1.0
             self._calls.append(losses.Call(key, result, added))
         if self._armed is None or self.training is None or any(c.key == key for c in self._calls[:-1]):
@@ -276,7 +288,10 @@ class Recorder:
         self._all_backwards += 1
         inner, terms = self._unscaled(root)
         self.training.loss = inner
-        key = sites.line_of_call(4)
+        if self._armed is None and len(self._loss_places) == 1:
+            (key,) = self._loss_places  # no walk up the stack
+        else:
+            key = sites.line_of_call(4)
         if root.numel() == 1:
             self._note_loss(key, inner, terms, root)
         self._calls = []
@@ -286,13 +301,18 @@ class Recorder:
             self._fire(Moment.FORWARD)
             self._fire(Moment.LOSS)
 
-    @guarded
     def after_backward(self) -> None:
+        """Backward has ended, or failed."""
         self._depth = max(0, self._depth - 1)
         if self._depth == 0 and self.training is not None:
             self.training.loss = None  # the graph is the script's to free
-            if self._armed is not None and self._by_hand():
-                self._read_gradients(None)
+            if self._armed is not None:
+                self._after_backward()
+
+    @guarded
+    def _after_backward(self) -> None:
+        if self._by_hand():
+            self._read_gradients(None)
 
     @guarded
     def before_step(self, optimizer: Optimizer) -> None:
@@ -665,9 +685,9 @@ class Recorder:
 
     def _fire_each_step(self) -> None:
         assert self.training is not None
-        for signal in self._each_step:
-            if signal.name in self.training.noted:
-                self._read(signal)
+        for name in tuple(self.training.noted):
+            if name in self._each_step:
+                self._read(self._each_step[name])
 
     def _read(self, signal: Signal) -> None:
         if signal.name in self._off or self.training is None:
@@ -689,7 +709,7 @@ class Recorder:
             call = self._calls[0]
             inner = call.result
             if inner is root:
-                if (known := self.losses.known.get(call.key)) is not None:
+                if call.key is not None and (known := self.losses.known.get(call.key)) is not None:
                     known.sum_of = call.terms
                 if self.training is not None and "constant_loss" in self.training.noted:
                     places, (reference,) = self.training.noted["constant_loss"]
@@ -735,14 +755,12 @@ class Recorder:
     def _note_rates(self) -> None:
         """The rates that are about to be used."""
         assert self.training is not None
-        rates: list[float | Tensor] = []
-        for optimizer in self._optimizers:
-            for group in optimizer.param_groups:
-                rate = group.get("lr", math.inf)
-                rates.append(rate if isinstance(rate, Tensor) else float(rate))
-        if len(rates) != len(self._rate_places):
-            self._rate_places = tuple(map(str, range(len(rates))))
-        self.training.noted["learning_rate"] = self._rate_places, rates
+        rates = [group.get("lr", math.inf) for o in self._optimizers for group in o.param_groups]
+        if rates != self._rates or any(isinstance(rate, Tensor) for rate in rates):
+            self._rates = rates
+            values = [rate if isinstance(rate, Tensor) else float(rate) for rate in rates]
+            self._noted_rates = tuple(str(i) for i in range(len(rates))), values
+        self.training.noted["learning_rate"] = self._noted_rates
 
     def _note_leftover(self) -> None:
         """Before the first backward after a step, gradients should be gone."""
