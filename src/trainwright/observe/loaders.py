@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
+from torch.utils.data import (
+    DataLoader,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
 
 
 @dataclass
@@ -34,7 +40,7 @@ class Loaders:
         known = self._loaders.get(id(loader))
         if known is None:
             known = self._loaders[id(loader)] = Loader(
-                batch_size=loader.batch_size, dataset_size=_size(loader.dataset), shuffled=_shuffled(loader)
+                batch_size=_batch_size(loader), dataset_size=_size(loader.dataset), shuffled=_shuffled(loader)
             )
         known.passes += 1
         self._of_iterator[id(iterator)] = known
@@ -70,11 +76,21 @@ def _size(dataset: object) -> int | None:
         return None  # a stream
 
 
+def _batch_size(loader: DataLoader[object]) -> int | None:
+    size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None)
+    return size if isinstance(size, int) else None
+
+
 def _shuffled(loader: DataLoader[object]) -> bool | None:
-    sampler = getattr(loader, "sampler", None)
-    if isinstance(sampler, RandomSampler):
-        return True
-    if isinstance(sampler, SequentialSampler):
-        return False
-    shuffle = getattr(sampler, "shuffle", None)  # DistributedSampler
-    return shuffle if isinstance(shuffle, bool) else None
+    # A loader that is given batches of indices has a sequential sampler of its own, which it does not use.
+    sampler: object = loader.batch_sampler if loader.batch_size is None else loader.sampler
+    for _ in range(4):
+        if isinstance(sampler, RandomSampler | SubsetRandomSampler | WeightedRandomSampler):
+            return True
+        if isinstance(sampler, SequentialSampler):
+            return False
+        shuffle = getattr(sampler, "shuffle", None)  # DistributedSampler
+        if isinstance(shuffle, bool):
+            return shuffle
+        sampler = getattr(sampler, "batch_sampler", None) or getattr(sampler, "sampler", None)
+    return None
