@@ -55,7 +55,7 @@ def overfitting(
         float, Limit("standard deviations", "0 of 2,000 simulated plateaus with noise reach it")
     ] = 4.0,
     swings: Annotated[
-        float, Limit("times its swings", "2 % of 4,000 simulated slow random swings reach it, 15 % without")
+        float, Limit("times its swings", "2 % of 6,000 simulated slow random swings reach it, 15 % without")
     ] = 3.0,
     points: Annotated[
         float, Limit("share of right answers", "one point: below, a set of 2,000 cannot tell")
