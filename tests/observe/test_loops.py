@@ -9,7 +9,17 @@ from torch.utils.data import DataLoader, TensorDataset
 from trainwright import signals
 from trainwright.observe import watching
 from trainwright.observe.stop import StopCheck
-from trainwright.signals import epoch, grad_norm, learning_rate, loss, valid_accuracy, valid_loss
+from trainwright.signals import (
+    epoch,
+    grad_norm,
+    learning_rate,
+    leftover_grad,
+    loss,
+    update_ratio,
+    valid_accuracy,
+    valid_loss,
+    weight_norm,
+)
 
 from .twice import text, twice
 
@@ -216,6 +226,40 @@ def test_accumulated_batches_make_one_step_and_the_undivided_loss_is_shown():
     assert (run.facts["steps"], run.facts["backwards_per_step"]) == (8, 4)
     assert run[loss].values[0, 0] > 5  # of targets around 3; a quarter of it would be 2.5
     assert run[signals.leftover_grad].values.max() == 0
+
+
+def stepping_with(closure):
+    """The same training, the gradient made by the script or by a closure that the optimiser is given."""
+
+    def train():
+        net = small()
+        adam = torch.optim.Adam(net.parameters(), lr=0.01)
+        for x, y in batches(8):
+
+            def make(x=x, y=y):
+                adam.zero_grad()
+                loss = F.cross_entropy(net(x), y)
+                loss.backward()
+                nn.utils.clip_grad_norm_(net.parameters(), 0.1)
+                return loss
+
+            if closure:
+                adam.step(make)
+            else:
+                make()
+                adam.step()
+        return net
+
+    return train
+
+
+def test_with_a_closure_the_gradient_is_that_of_this_step():
+    plain, closure = twice(stepping_with(False)), twice(stepping_with(True))
+
+    for signal in (loss, grad_norm, update_ratio, weight_norm, leftover_grad):
+        assert closure[signal].places == plain[signal].places
+        assert (closure[signal].steps == plain[signal].steps).all()
+        assert closure[signal].values == pytest.approx(plain[signal].values)
 
 
 def summing(divide):

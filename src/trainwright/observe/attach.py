@@ -40,7 +40,7 @@ class Listener(Protocol):
     def scheduler_made(self, scheduler: object) -> None: ...
     def before_backward(self, tensors: object) -> None: ...
     def after_backward(self) -> None: ...
-    def before_step(self, optimizer: Optimizer) -> None: ...
+    def before_step(self, optimizer: Optimizer, closure: bool) -> None: ...
     def after_step(self, optimizer: Optimizer) -> None: ...
     def loss_called(
         self,
@@ -182,12 +182,19 @@ def attach(to: Listener) -> ExitStack:
     patch(nn.Module, "compile", before(lambda module, *_: to.compile_called(module)))
 
     undo.callback(
-        register_optimizer_step_pre_hook(lambda optimizer, args, kwargs: to.before_step(optimizer)).remove
+        register_optimizer_step_pre_hook(
+            lambda optimizer, args, kwargs: to.before_step(optimizer, _closure(args, kwargs))
+        ).remove
     )
     undo.callback(
         register_optimizer_step_post_hook(lambda optimizer, args, kwargs: to.after_step(optimizer)).remove
     )
     return undo
+
+
+def _closure(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether an optimiser was given a function that makes the gradients; `args` begin with the optimiser."""
+    return (args[1] if len(args) > 1 else kwargs.get("closure")) is not None
 
 
 def _put_back(owner: object, name: str, original: object, replacement: object, own: bool) -> None:

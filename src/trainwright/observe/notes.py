@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -78,20 +79,23 @@ class Notes:
     def scheduler(self, scheduler: object) -> None:
         """A schedule was built; of nested ones the last is the outermost."""
         owner = getattr(scheduler, "optimizer", None)
+        while getattr(owner, "optimizer", None) is not None:  # as accelerate wraps one
+            owner = owner.optimizer  # type: ignore[union-attr]
         if owner is not None:
             self._schedulers[id(owner)] = type(scheduler).__name__
 
-    def clipped(self, kind: str, limit: object, line: tuple[str, int]) -> None:
-        """Gradients were clipped."""
-        entry = self._clips.setdefault(
-            (kind, *line),
-            {
+    def clipped(
+        self, kind: str, limit: object, line: tuple[str, int], site: Callable[[], Site | None]
+    ) -> None:
+        """Gradients were clipped, by the call at `line`; `site` is looked for once."""
+        entry = self._clips.get((kind, *line))
+        if entry is None:
+            entry = self._clips[kind, *line] = {
                 "kind": kind,
                 "limit": float(limit) if isinstance(limit, int | float | Tensor) else None,
-                "site": {"file": line[0], "line": line[1]},
+                "site": site(),
                 "calls": 0,
-            },
-        )
+            }
         entry["calls"] = int(entry["calls"]) + 1  # type: ignore[call-overload]
 
     def state_loaded(self, module: nn.Module, state: object, result: object, site: Site | None) -> None:

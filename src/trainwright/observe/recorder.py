@@ -135,6 +135,7 @@ class Recorder:
         self._fired: set[Moment] = set()
         self._step, self._depth, self._backwards, self._all_backwards = 0, 0, 0, 0
         self._in_step: Optimizer | None = None
+        self._gradients_read = False  # those of the step that an optimiser makes now
         self._overflow = False  # a scaler has told the fused optimiser that steps now not to
         self._calls: list[losses.Call] = []
         self._loss_sums: dict[tuple[str, int], list[float | Tensor]] = {}
@@ -188,7 +189,7 @@ class Recorder:
 
     @guarded
     def clipped(self, kind: str, limit: object) -> None:
-        self.notes.clipped(kind, limit, sites.line_of_call(4))
+        self.notes.clipped(kind, limit, sites.line_of_call(4), lambda: sites.site(depth=6))
 
     @guarded
     def loader_started(self, loader: Any, iterator: object) -> None:
@@ -312,10 +313,13 @@ class Recorder:
     @guarded
     def _after_backward(self) -> None:
         if self._by_hand():
+            assert self.training is not None
+            self.training.parameters = self.models.parameters
+            self._keep_weights()
             self._read_gradients(None)
 
     @guarded
-    def before_step(self, optimizer: Optimizer) -> None:
+    def before_step(self, optimizer: Optimizer, closure: bool) -> None:
         if optimizer not in self._optimizers:  # built before watching began, or unpickled
             self._optimizers.append(optimizer)
             self._candidates = ()
@@ -333,10 +337,13 @@ class Recorder:
         self._overflow = asked and bool(overflow)
         if self._overflow:
             return
-        if self._armed is not None and any(
-            p.grad is not None for g in optimizer.param_groups for p in g["params"]
-        ):
-            self._read_gradients(optimizer)
+        if self._armed is not None:
+            self._gradients_read = False
+            self.training.parameters = self._parameters_of(optimizer)
+            self._keep_weights()
+            # What is there before a closure runs is the last step's gradient.
+            if not closure and any(p.grad is not None for g in optimizer.param_groups for p in g["params"]):
+                self._read_gradients(optimizer)
 
     def after_step(self, optimizer: Optimizer) -> None:
         """An optimiser has stepped."""
@@ -357,7 +364,7 @@ class Recorder:
         if self.training is None:
             return
         if self._armed is not None:
-            if Moment.GRAD not in self._fired:  # a closure made the gradients (L-BFGS)
+            if not self._gradients_read:  # a closure has made them
                 self._read_gradients(optimizer)
             self.training.optimizer = optimizer
             self.training.parameters = self._parameters_of(optimizer)
@@ -612,6 +619,9 @@ class Recorder:
         if x.requires_grad:
             if x.grad_fn is not None:
                 self._made_by[x.grad_fn._sequence_nr()] = name
+                number = graph.made_by(x)[1]  # without what only reshapes it
+                if number is not None:
+                    self._made_by[number] = name
             x.register_hook(functools.partial(self._layer_grad, name, first))
 
     @guarded
@@ -646,13 +656,20 @@ class Recorder:
         assert self.training is not None
         self.training.optimizer = optimizer
         self.training.parameters = self._parameters_of(optimizer)
+        self._gradients_read = True
         self._fire(Moment.GRAD)
         self._look_at_gradients()
         self.notes.gradients(self.training.parameters)
-        # Of each group of parameters of one shape all are kept: a step is judged parameter by parameter.
-        self.training.before.update(
-            {n: weight_sample(p) for n, p in self.training.parameters.items() if p.grad is not None}
-        )
+        for name, p in self.training.parameters.items():
+            if p.grad is None:
+                self.training.before.pop(name, None)
+
+    def _keep_weights(self) -> None:
+        """A sample of each weight that is about to be changed: a step is judged parameter by parameter."""
+        assert self.training is not None
+        for name, p in self.training.parameters.items():
+            if p.requires_grad and not isinstance(p, nn.UninitializedParameter):
+                self.training.before[name] = weight_sample(p)
 
     def _look_at_gradients(self) -> None:
         """A gradient that is not finite although the loss is; a scaler would skip the step."""
@@ -768,7 +785,7 @@ class Recorder:
             self._armed is None
             or self.training is None
             or self._step == self._segment
-            or self._in_step is not None
+            or (self._in_step is not None and self._backwards > 1)  # a closure that is run again and again
         ):
             return
         left = self.training.memory.setdefault("leftover_grad", {})
@@ -869,7 +886,7 @@ class Recorder:
         )
 
 
-skip(guarded, Recorder.before_backward, Recorder.after_step, Recorder._module_called, Recorder._module_ran)
+skip(guarded, *vars(Recorder).values())
 
 
 def _mean(seen: list[float | Tensor]) -> float | Tensor:
