@@ -37,7 +37,7 @@ bench: .venv/base  ## false alarms on healthy trainings: the fast benchmarks
 	$(PY) bench/false_alarms.py
 
 bench-watch: .venv/peers  ## what watching costs, beside what other tools cost
-	$(PY) bench/watch.py
+	$(PY) bench/watch_cost.py
 
 clean:
 	rm -rf .venv site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
