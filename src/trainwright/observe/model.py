@@ -52,6 +52,7 @@ class Models:
         self.parameter_names: dict[int, str] = {}
         self.owner: dict[str, str] = {}  # parameter -> module
         self._adopted: dict[str, nn.Module] = {}
+        self._described: dict[str, int] = {}  # parameter -> the `id` of what its facts were taken from
         self._searches = 0
 
     def note(self, module: nn.Module) -> None:
@@ -144,13 +145,14 @@ class Models:
         owners = {id(p): i for i, o in enumerate(optimizers) for g in o.param_groups for p in g["params"]}
         facts: dict[str, ParameterFacts] = {}
         for name, p in self.parameters.items():
-            if name in known:
+            if name in known and self._described.get(name) == id(p):
                 facts[name] = {**known[name], "optimizer": owners.get(id(p))}
                 continue
             if isinstance(
                 p, nn.UninitializedParameter
             ):  # it has no shape before the first batch: next time
                 continue
+            self._described[name] = id(p)  # not one of the same name in a model that was trained before
             local = getattr(p.detach(), "_local_tensor", p.detach())
             readable = local.numel() > 1 and local.is_floating_point()
             std = float(local.float().std(correction=0)) if readable else None
