@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -76,12 +77,18 @@ class Watch:
     def report(self, path: Path | str) -> Path:
         """Write the report as one HTML file, and return its path."""
         path = Path(path)
-        path.write_text(self._repr_html_(), encoding="utf-8")
+        path.write_text(self._html(), encoding="utf-8")
         return path
 
-    def _repr_html_(self) -> str:
+    def _html(self) -> str:
         run = self.run()
-        return report.html(run, rules.diagnose(run, rules.ALL, {}), rules.ALL)
+        return report.html(run, rules.diagnose(run), rules.ALL)
+
+    def _repr_html_(self) -> str:
+        # In a frame, so that the report's style is not the notebook's.
+        page = escape(self._html(), quote=True)
+        style = "width: 100%; height: 80vh; min-height: 480px; border: 0"
+        return f'<iframe title="trainwright report" srcdoc="{page}" style="{style}"></iframe>'
 
 
 def watch(

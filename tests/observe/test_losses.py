@@ -128,3 +128,34 @@ def test_a_loss_of_several_terms_has_no_reference():
     run = fit(lambda x, y: F.cross_entropy(x, y) + 0.1 * x.square().mean())
     assert signals.constant_loss not in run
     assert len(run[signals.loss].steps) == 8
+
+
+@pytest.mark.parametrize(
+    ("formula", "kind", "shapes"),
+    [
+        (lambda p, y: ((p - y) ** 2).mean(), "squared difference", ([16, 1], [16])),
+        (lambda p, y: (y - p).pow(2).sum() / 16, "squared difference", ([16, 1], [16])),
+        (lambda p, y: (p - y).abs().mean(), "absolute difference", ([16, 1], [16])),
+        (lambda p, y: ((p.squeeze(1) - y) ** 2).mean().sqrt(), "squared difference", ([16], [16])),
+        (lambda p, y: ((p.squeeze(1) - y[:, None]) ** 2).mean(), "squared difference", ([16], [16, 1])),
+    ],
+)
+def test_a_difference_written_by_hand_is_known_by_its_shapes(formula, kind, shapes):
+    net = nn.Linear(4, 1)
+    sgd = torch.optim.SGD(net.parameters(), lr=0.01)
+    with tw.watch() as watch:
+        for _ in range(3):
+            loss = formula(net(torch.randn(16, 4)), torch.randn(16))
+            sgd.zero_grad()
+            loss.backward()
+            sgd.step()
+    (facts,) = watch.run().facts["losses"]
+    assert (facts["kind"], (facts["input_shape"], facts["target_shape"])) == (kind, shapes)
+    assert facts["site"]["file"] == __file__
+
+
+def test_a_distance_between_two_predictions_is_no_difference_to_a_target():
+    def contrast(x, y):
+        return ((x[:, None] - x[None]) ** 2).mean()
+
+    assert fit(contrast).facts["losses"] == []

@@ -47,6 +47,11 @@ FUNCTIONS = {
     "ClampBackward1": "clamp",
 }
 
+REDUCTIONS = frozenset(
+    "MeanBackward0 MeanBackward1 SumBackward0 SumBackward1 DivBackward0 MulBackward0 SqrtBackward0".split()
+)
+"""Nodes that may lie between a difference and the loss that is made of it."""
+
 HAZARDS = frozenset(
     "LogBackward0 SqrtBackward0 RsqrtBackward0 DivBackward0 PowBackward0 ReciprocalBackward0".split()
 )
@@ -162,6 +167,37 @@ def is_scaled(root: Tensor, inner: Tensor) -> bool:
             return False
         node = next((n for n, _ in node.next_functions if n is not None), None)
     return False
+
+
+def difference(root: Tensor) -> tuple[str, list[int], list[int]] | None:
+    """A squared or absolute difference written by hand: which, the prediction's shape, and the difference's.
+
+    `None` where the loss is none, or where both sides are computed by the network.
+    """
+    node, found = root.grad_fn, ""
+    for _ in range(12):
+        if node is None:
+            return None
+        name, inputs = node.name(), [n for n, _ in node.next_functions]
+        if name == "SubBackward0" and found:
+            sides = [n for n in inputs if n is not None]
+            if len(sides) != 1:
+                return None
+            return found, list(sides[0]._input_metadata[0].shape), list(node._input_metadata[0].shape)
+        if name == "PowBackward0" and getattr(node, "_saved_exponent", None) == 2:
+            found = "squared"
+        elif name == "AbsBackward0":
+            found = "absolute"
+        elif name == "MulBackward0" and len(inputs) == 2 and inputs[0] is inputs[1]:
+            found = "squared"
+        elif name not in REDUCTIONS and name not in RESHAPES:
+            return None
+        node = (
+            inputs[0]
+            if inputs and inputs[0] is not None
+            else next((n for n in inputs if n is not None), None)
+        )
+    return None
 
 
 def first_non_finite(root: Tensor) -> tuple[str, str, Node] | None:

@@ -295,9 +295,12 @@ class Recorder:
             key = sites.line_of_call(4)
         if root.numel() == 1:
             self._note_loss(key, inner, terms, root)
-        self._calls = []
+        calls, self._calls = self._calls, []
         self._note_leftover()
         if self._armed is not None and Moment.LOSS not in self._fired:
+            by_hand = graph.difference(root) if not calls else None
+            if by_hand is not None:
+                self.losses.by_hand(key, *by_hand)
             self._read_graph(root)
             self._fire(Moment.FORWARD)
             self._fire(Moment.LOSS)

@@ -1,6 +1,6 @@
 """One watched process from beginning to end: waits for torch, attaches, and closes the record.
 
-Importing this imports neither torch nor numpy: a script may set their environment before it imports them itself.
+Importing this imports neither torch nor numpy: a script may set their environment before it imports them.
 """
 
 from __future__ import annotations

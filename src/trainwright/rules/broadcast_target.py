@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core import Case, Evidence, Finding, Run, Severity, at, rule
 from .consequence import standing
-from .kinds import REGRESSION
+from .kinds import BY_HAND, REGRESSION
 
 
 def regression(squeeze: bool) -> None:
@@ -67,7 +67,7 @@ def broadcast_target(run: Run) -> Iterator[Finding]:
     stands = standing(run)
     for loss in run.facts.get("losses", []):
         shape, target = loss["input_shape"], loss["target_shape"]
-        if loss["kind"] not in REGRESSION or shape is None or target is None or shape == target:
+        if loss["kind"] not in (*REGRESSION, *BY_HAND) or shape is None or target is None or shape == target:
             continue
         try:
             compared = prod(np.broadcast_shapes(tuple(shape), tuple(target)))
@@ -79,8 +79,9 @@ def broadcast_target(run: Run) -> Iterator[Finding]:
         evidence = [Evidence("numbers compared, limit: predictions", compared, prod(shape), "elements")]
         if stands and stands.constant > 0:
             evidence.append(stands.evidence)
+        what = f"`{loss['kind']}`" if loss["kind"] in REGRESSION else f"The {loss['kind']}"
         yield Finding(
-            f"`{loss['kind']}` compares predictions {_text(shape)} with targets {_text(target)}: "
+            f"{what} compares predictions {_text(shape)} with targets {_text(target)}: "
             f"all with all, {compared} numbers instead of {prod(shape)}",
             evidence=tuple(evidence),
             where=(at(loss["site"]),) if loss["site"] else (),

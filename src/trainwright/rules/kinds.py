@@ -7,6 +7,9 @@ from math import exp, log
 REGRESSION = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
 """Losses whose input is compared with the target number by number."""
 
+BY_HAND = ("squared difference", "absolute difference")
+"""Such losses written out by the script, known by their shapes alone."""
+
 LOGISTIC = "binary_cross_entropy_with_logits"
 
 RANGES = {

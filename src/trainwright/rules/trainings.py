@@ -8,7 +8,7 @@ from ..core import Facts, Run, Series
 
 
 def last_training(run: Run) -> tuple[Run, int]:
-    """The part of a run since the script began to train another model, its steps counted from 0, and its first step.
+    """The part of a run since the script began to train another model, with steps from 0, and its first step.
 
     The earlier ones are not judged: what is known of modules and parameters is of the last.
     """
