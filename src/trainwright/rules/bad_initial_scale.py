@@ -52,7 +52,7 @@ def bad_initial_scale(
         float,
         Limit(
             "first to last layer",
-            "torch's own start shrinks ten ReLU layers tenfold, to where biases hold it",
+            "torch's own start, held by its biases, stays within ten",
         ),
     ] = 1e3,
 ) -> Iterator[Finding]:

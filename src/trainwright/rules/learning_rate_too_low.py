@@ -46,7 +46,9 @@ def learning_rate_too_low(
     travel: Annotated[
         float, Limit("of the weights' size, all steps", "weights that are 99 % their start know nothing")
     ] = 0.01,
-    slope: Annotated[float, Limit("gradient / weight", "a good start has 0.01 to 10: bench/healthy")] = 1e-3,
+    slope: Annotated[
+        float, Limit("gradient / weight", "bench/healthy: 0.02 or more, once converged less")
+    ] = 1e-3,
 ) -> Iterator[Finding]:
     """All the steps together hardly change the weights, and the loss is where it began.
 

@@ -50,7 +50,7 @@ def saturated_units(
         float,
         Limit(
             "share of outputs",
-            "of a unit normal input 3 % lie where tanh's slope is below 5 % of its steepest",
+            "half of a layer: in bench/healthy 0.24 or less",
         ),
     ] = 0.5,
     patience: Annotated[int, Limit("readings", "what the first 10 steps give at the least")] = 5,

@@ -43,7 +43,7 @@ def vanishing_gradient(
     run: Run,
     *,
     ratio: Annotated[
-        float, Limit("first / last layers", "a good start gives 1 (Glorot & Bengio); 1e-9 in the case")
+        float, Limit("first / last layers", "a good start gives 1; bench/healthy 0.002 or more")
     ] = 1e-4,
     gross: Annotated[
         float, Limit("change per step", "1 % in 100,000 steps is more than any usual run has")
