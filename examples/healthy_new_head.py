@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader, TensorDataset
 class Net(nn.Module):
     def __init__(self, classes):
         super().__init__()
-        self.body = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 16), nn.ReLU())
-        self.fc = nn.Linear(16, classes)
+        self.body = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU())
+        self.fc = nn.Linear(64, classes)
 
     def forward(self, x):
         return self.fc(self.body(x))
@@ -46,9 +46,10 @@ def main():
     train(model, torch.optim.Adam(model.parameters(), lr=2e-3), TensorDataset(x[low], y[low]), args.epochs)
 
     print("fine-tuning on the digits 5 to 9")
+    model.body.requires_grad_(False)
     new_x, new_y = x[~low], y[~low] - 5
-    model.fc = nn.Linear(16, 5)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.03)
+    model.fc = nn.Linear(64, 5)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     train(model, optimizer, TensorDataset(new_x[:600], new_y[:600]), args.epochs)
 
     with torch.no_grad():
