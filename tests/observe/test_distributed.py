@@ -1,10 +1,6 @@
 """Several processes: ranks under torchrun, spawned and forked children, workers of data loaders."""
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,12 +8,11 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-import trainwright
 from trainwright.observe import store
 from trainwright.observe.replicas import KEPT, Replicas, check_sum
 from trainwright.signals import activation_std, grad_norm, loss, update_ratio, weight_norm
 
-from .twice import twice
+from .twice import side_by_side, twice
 
 HEAD = """
 import hashlib, os, sys
@@ -121,29 +116,11 @@ if __name__ == "__main__":
 
 
 def both(tmp_path, script, *, torchrun=False):
-    """What a script prints, watched and unwatched, run side by side; and the record of it."""
+    """The folder and the record of a script that was run watched and unwatched."""
     path, folder = tmp_path / "train.py", tmp_path / "run"
     path.write_text(HEAD + script)
-    source = str(Path(trainwright.__file__).parents[1])
-    paths = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     ranks = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"] if torchrun else []
-    watch = ["-m", "trainwright", "run", "--folder", str(folder), "--overhead", "99%"]
-    started = [
-        subprocess.Popen(
-            [sys.executable, *ranks, *ours, str(path)],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for ours in ([], watch)
-    ]
-    said = [process.communicate(timeout=100) for process in started]
-    for process, (_, err) in zip(started, said, strict=True):
-        assert process.returncode == 0, err
-    ended = [sorted(re.findall(r"ended \w+ \w+", out)) for out, _ in said]
-    assert ended[0] == ended[1] != []
+    side_by_side([path], folder, launcher=ranks)
     return folder, store.load(folder)
 
 

@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.functional import cross_entropy
+from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader, TensorDataset
 
 from trainwright import signals
@@ -542,6 +544,25 @@ def test_what_was_built_before_watching_began_is_found():
     assert [o["groups"][0]["lr"] for o in facts["optimizers"]] == [0.1]
     assert facts["roots"] == ["Sequential"]
     assert facts["own_failures"] == []
+
+
+def test_functions_that_were_imported_by_name_before_are_heard_of():
+    def train():
+        net = small()
+        sgd = torch.optim.SGD(net.parameters(), lr=0.1)
+        for x, y in batches(5):
+            sgd.zero_grad()
+            cross_entropy(net(x), y).backward()
+            clip_grad_norm_(net.parameters(), 1.0)
+            sgd.step()
+        return net
+
+    before = cross_entropy, clip_grad_norm_
+    facts = twice(train).facts
+
+    assert facts["losses"][0]["kind"] == "cross_entropy"
+    assert facts["optimizers"][0]["clip"][0]["calls"] == 5
+    assert (cross_entropy, clip_grad_norm_) == before
 
 
 @pytest.mark.parametrize("overhead", [0, 0.02, 0.5])

@@ -3,9 +3,13 @@
 import copy
 import hashlib
 import linecache
+import os
 import pickle
 import random
-from collections.abc import Callable, Iterable
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,10 +44,39 @@ def twice(train: Callable[[], Trained], *, overhead: float = ALWAYS) -> Run:
     return run
 
 
+def side_by_side(script: Sequence[str | Path], folder: Path, *, launcher: Sequence[str] = ()) -> None:
+    """Run a script unwatched and watched at once, and see to it that both end in the same bits.
+
+    Args:
+        script: it and its arguments; it prints lines "ended ..." with check sums of what it ended in.
+        folder: of the record.
+        launcher: what comes between python and the script, as a torchrun does.
+    """
+    source = str(Path(tw.__file__).parents[1])
+    paths = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    watch = ["-m", "trainwright", "run", "--folder", str(folder), "--overhead", "99%"]
+    started = [
+        subprocess.Popen(
+            [sys.executable, *launcher, *ours, *map(str, script)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for ours in ([], watch)
+    ]
+    said = [process.communicate(timeout=110) for process in started]
+    for process, (_, err) in zip(started, said, strict=True):
+        assert process.returncode == 0, err
+    ended = [sorted(re.findall(r"ended .*", out)) for out, _ in said]
+    assert ended[0] == ended[1] != []
+
+
 def text(site: Site | None) -> str:
     """The line at a site; it must be one of the tests'."""
     assert site is not None
-    assert Path(site["file"]).parent.name in ("observe", "frameworks"), site
+    assert Path(site["file"]).parent.name in ("observe", "loops"), site
     return linecache.getline(site["file"], site["line"]).strip()
 
 

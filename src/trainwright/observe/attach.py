@@ -8,8 +8,10 @@ While dynamo traces, only the original is seen, so that nothing of ours gets int
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from types import ModuleType
 from typing import Any, Protocol
 
 import torch
@@ -63,6 +65,7 @@ def attach(to: Listener) -> ExitStack:
     """Patch torch so that `to` hears of everything; closing the result puts everything back."""
     skip(attach)
     undo = ExitStack()
+    replaced: dict[int, Any] = {}  # functions of modules
 
     def patch(owner: object, name: str, wrap: Callable[[Any], Any]) -> None:
         original = getattr(owner, name, None)
@@ -76,6 +79,8 @@ def attach(to: Listener) -> ExitStack:
         vars(replacement)["__prepare_scriptable__"] = lambda: original
         setattr(owner, name, replacement)
         undo.callback(_put_back, owner, name, original, replacement, own)
+        if isinstance(owner, ModuleType):
+            replaced[id(original)] = replacement
 
     def after(tell: Callable[..., None]) -> Callable[[Any], Any]:
         """Call the original, then tell `(result, *args)`."""
@@ -181,6 +186,7 @@ def attach(to: Listener) -> ExitStack:
     patch(torch, "compile", before(lambda what=None, *_: to.compile_called(what)))
     patch(nn.Module, "compile", before(lambda module, *_: to.compile_called(module)))
 
+    undo.callback(_replace_imported(replaced).close)
     undo.callback(
         register_optimizer_step_pre_hook(
             lambda optimizer, args, kwargs: to.before_step(optimizer, _closure(args, kwargs))
@@ -195,6 +201,22 @@ def attach(to: Listener) -> ExitStack:
 def _closure(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether an optimiser was given a function that makes the gradients; `args` begin with the optimiser."""
     return (args[1] if len(args) > 1 else kwargs.get("closure")) is not None
+
+
+def _replace_imported(replaced: dict[int, Any]) -> ExitStack:
+    """Also replace what was imported by name before, as `from torch.nn.functional import mse_loss` in a
+    notebook."""
+    undo = ExitStack()
+    modules: list[Any] = list(sys.modules.values())  # nearly all of them are
+    for module in modules:
+        if not isinstance(module, ModuleType) or module.__name__.partition(".")[0] == "torch":
+            continue
+        for name, value in list(vars(module).items()):
+            replacement = replaced.get(id(value))
+            if replacement is not None and value is not replacement:
+                setattr(module, name, replacement)
+                undo.callback(_put_back, module, name, value, replacement, True)
+    return undo
 
 
 def _put_back(owner: object, name: str, original: object, replacement: object, own: bool) -> None:
