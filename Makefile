@@ -53,7 +53,7 @@ clean:
 	@touch $@
 
 .venv/dev: .venv/base
-	$(INSTALL) --no-build-isolation --editable '.[dev]'
+	$(INSTALL) --no-build-isolation --editable '.[dev,frameworks]'
 	@touch $@
 
 .venv/docs: .venv/base
