@@ -49,7 +49,7 @@ def main():
     model.body.requires_grad_(False)
     new_x, new_y = x[~low], y[~low] - 5
     model.fc = nn.Linear(64, 5)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     train(model, optimizer, TensorDataset(new_x[:600], new_y[:600]), args.epochs)
 
     with torch.no_grad():

@@ -48,7 +48,7 @@ def main():
     print("fine-tuning on the digits 5 to 9")
     model.body.requires_grad_(False)
     new_x, new_y = x[~low], y[~low] - 5
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     model.fc = nn.Linear(64, 5)
     train(model, optimizer, TensorDataset(new_x[:600], new_y[:600]), args.epochs)
 
