@@ -6,7 +6,7 @@ INSTALL := $(PY) -m pip install -qq --disable-pip-version-check -c constraints.t
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := all
-.PHONY: all demo test lint types bench bench-watch docs clean
+.PHONY: all demo test lint types bench bench-fast bench-watch docs clean
 
 all: lint types test
 
@@ -33,8 +33,12 @@ types: .venv/dev
 docs: .venv/docs  ## generate the rules' pages, build the site, fail on a dead link
 	$(PY) -m mkdocs build --strict --quiet --site-dir site
 
-bench: .venv/base  ## false alarms on healthy trainings: the fast benchmarks
+bench: .venv/base  ## alarms on healthy trainings and faults found in sick ones: each rule's rates
 	$(PY) bench/false_alarms.py
+
+bench-fast: .venv/base  ## a third of them, and what watching costs for two models: for CI
+	$(PY) bench/false_alarms.py --fast
+	$(PY) bench/watch_cost.py --fast
 
 bench-watch: .venv/peers  ## what watching costs, beside what other tools cost
 	$(PY) bench/watch_cost.py
