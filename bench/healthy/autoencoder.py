@@ -40,6 +40,8 @@ for epoch in range(40):
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
+    if epoch % 10 == 9:
+        print(epoch, losses[-1])
 print("first", losses[0], "last", losses[-1])
 
 # In[5]: how much of the variance is kept

@@ -1,4 +1,4 @@
-"""Two noisy views of each digit find each other among the batch (InfoNCE); the first loss is ln of the batch."""
+"""Two noisy views of each digit find each other in the batch (InfoNCE); the first loss is its ln."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""Train a convolutional backbone on half of the digits' classes, freeze it, train a head for the other half."""
+"""Train a backbone on half of the digits' classes, freeze it, train a head for the other half."""
 
 import argparse
 import sys

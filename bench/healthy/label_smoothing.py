@@ -43,9 +43,7 @@ for epoch in range(8):
     with torch.no_grad():
         logits = model(x_test)
         score = (logits.argmax(1) == y_test).float().mean().item()
-    print(
-        f"epoch {epoch}: loss {loss.item():.3f}, test loss {criterion(logits, y_test).item():.3f}, {score:.3f}"
-    )
+    print(f"epoch {epoch}: loss {loss.item():.3f}, test {criterion(logits, y_test).item():.3f}, {score:.3f}")
 
 print(f"score={score:.4f} needs=0.94")
 sys.exit(int(score < 0.94))

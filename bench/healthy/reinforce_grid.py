@@ -71,7 +71,7 @@ def finish_episode():
 
 def play(greedy):
     cell = (0, 0)
-    for t in range(1, LIMIT + 1):
+    for t in range(1, LIMIT + 1):  # noqa: B007
         state = observe(cell)
         if greedy:
             with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Returns that are nine tenths noise: the best possible R2 is 0.1, and the predictions are nearly constant."""
+"""Returns that are nine tenths noise: the best R2 is 0.1, the predictions are nearly constant."""
 
 import argparse
 import sys

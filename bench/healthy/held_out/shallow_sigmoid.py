@@ -19,8 +19,7 @@ class NeuralNet(nn.Module):
     def forward(self, x):
         out = self.fc1(x)
         out = self.sigmoid(out)
-        out = self.fc2(out)
-        return out
+        return self.fc2(out)
 
 
 def main():
