@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 import trainwright
 from trainwright import cli
-from trainwright.launch import UNTRAINED
+from trainwright.launch import UNTRAINED, UNWRITTEN
 from trainwright.observe.store import load
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(trainwright.__file__).parents[1]), "COLUMNS": "100"}
@@ -212,6 +213,31 @@ for _ in range(16):
     time.sleep(0.1)
 print("and its end", file=sys.stderr)
 """
+
+
+@pytest.mark.parametrize("room", [20_000, 90_000], ids=["for-nothing", "for-the-beginning"])
+def test_a_full_disk_is_said_once_and_costs_only_the_record(folder, tmp_path, room):
+    def no_more_than_that():  # no file may grow beyond it; python turns the signal into an error
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+
+    command = [
+        sys.executable,
+        "-B",
+        "-m",
+        "trainwright",
+        "run",
+        "--folder",
+        str(tmp_path / "run"),
+        "train.py",
+    ]
+    ended = subprocess.run(
+        command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, preexec_fn=no_more_than_that
+    )
+    assert ended.stdout == run(folder, "train.py").stdout
+    assert ended.returncode == UNWRITTEN
+    said = [line for line in ended.stderr.splitlines() if line.startswith("trainwright: ")]
+    assert len([line for line in said if "the record" in line]) == 1, said
+    assert "vanishing-gradient" in ended.stderr, "what was seen is judged all the same"
 
 
 def test_progress_shows_on_a_terminal_and_touches_no_line_of_the_script(folder, tmp_path):

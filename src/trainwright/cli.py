@@ -44,7 +44,8 @@ exit status:
   0  the script ended well
   1  with --fail-on, there is a finding of that grade or a worse one
   2  wrong use of trainwright: nothing was run
-  3  the script never trained: no loss ran backward and no optimiser stepped"""
+  3  the script never trained: no loss ran backward and no optimiser stepped
+  4  the record or the report could not be written, as on a full disk; the script was not touched by that"""
 
 CHECK = """\
 examples:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from .core import Finding, Rule, Run
     from .observe.script import End
 
-FINDINGS, USAGE, UNTRAINED = 1, 2, 3
-"""Exit statuses of our own: `--fail-on` is met, wrong use, the script never trained."""
+FINDINGS, USAGE, UNTRAINED, UNWRITTEN = 1, 2, 3, 4
+"""Exit statuses of our own: `--fail-on` is met, wrong use, the script never trained, no room to write."""
 
 RANKS_S = 10.0
 """How long rank 0 waits for the records of the others."""
@@ -167,6 +167,7 @@ def _merged(run: Run, folder: Path, ranks: int) -> Run:
 def _report(options: Namespace, said: Settings, run: Run, folder: Path) -> int:
     """Judge and say; returns the exit status that the findings ask for."""
     from . import report
+    from .observe.watching import RECORDING
     from .rules import diagnose
     from .rules.verdict import verdict
     from .signals import loss
@@ -177,17 +178,23 @@ def _report(options: Namespace, said: Settings, run: Run, folder: Path) -> int:
     if not trained and not findings:
         _say(verdict(run, findings).sentence)
         return UNTRAINED
+    written = not any(f["where"] in RECORDING for f in run.facts.get("own_failures", []))
     page = folder / "report.html"
     try:
         page.write_text(report.html(run, findings, rules), encoding="utf-8")
         (folder / "findings.json").write_text(_json(report.as_json(run, findings, rules)), encoding="utf-8")
     except OSError as error:
         _say(f"cannot write the report into `{folder}`: {error.strerror or error}.")
+        written = False
+        with suppress(OSError):
+            page.unlink(missing_ok=True)  # a part of a page is no page
     if options.format == "html" and not options.output:
         _say(f"the report: {page}")
     else:
-        _write(options, run, findings, rules, sys.__stderr__ or StringIO(), folder)
-    return FINDINGS if said.fails(f.severity for f in findings) else 0
+        written &= _write(options, run, findings, rules, sys.__stderr__ or StringIO(), folder)
+    if said.fails(f.severity for f in findings):
+        return FINDINGS
+    return 0 if written else UNWRITTEN
 
 
 def _write(

@@ -71,6 +71,11 @@ class TestOfParameters:
         assert read(signals.leftover_grad, training) == {"0.bias": pytest.approx(0.5)}
         assert training.memory["leftover_grad"] == {"of.another.optimiser": 1.0}
 
+    def test_nothing_left_over_is_nothing_even_where_the_gradient_is_not_a_number(self, training):
+        training.model[0].bias.grad.fill_(float("nan"))
+        training.memory["leftover_grad"] = {"0.bias": 0.0}
+        assert read(signals.leftover_grad, training) == {"0.bias": 0.0}
+
 
 class TestOfActivations:
     def test_mean_and_spread_are_those_of_the_sample(self, training):

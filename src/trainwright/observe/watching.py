@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import os
 import platform
+import sqlite3
 import sys
 import threading
 import time
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from ..core import Facts, Run
     from .recorder import Recorder
     from .store import Writer
+
+RECORDING = ("making the record", "writing the record", "closing the record")
+"""Failures of ours after which the record on disk is not whole."""
 
 LINES_AROUND = 3
 """Lines of the user's code that are kept above and below a site."""
@@ -115,7 +119,11 @@ class Session:
             from .recorder import Recorder
             from .store import Writer
 
-            self._writer = Writer(self._new_path())
+            unwritten: Exception | None = None
+            try:
+                self._writer = Writer(self._new_path())
+            except (OSError, sqlite3.Error) as error:  # a full disk: judged all the same, but not kept
+                self._writer, unwritten = Writer(None), error
             self._writer.set_facts(self._began())
             recorder = Recorder(
                 _Shown(self._writer, self._progress) if self._progress else self._writer,
@@ -123,6 +131,8 @@ class Session:
                 reopen=self._reopen,
                 **self._options,  # type: ignore[arg-type]
             )
+            if unwritten is not None:
+                recorder.failed(RECORDING[0], unwritten)
             self._undo = attach(recorder)
             recorder.adopt(models, optimizers_alive() if optimizers is None else optimizers)
             self.recorder = recorder

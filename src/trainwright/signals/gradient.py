@@ -18,7 +18,9 @@ def grad_norm(training: Training) -> Reading | None:
     if not grads:
         return None
     norms = torch.stack([n.float() for n in torch._foreach_norm(grads)])
-    return tuple(names), norms if training.grad_scale is None else norms / training.grad_scale.to(norms.device)
+    return tuple(names), norms if training.grad_scale is None else norms / training.grad_scale.to(
+        norms.device
+    )
 
 
 @signal(at=Moment.GRAD, unit="ratio")
@@ -39,6 +41,7 @@ def leftover_grad(training: Training) -> Reading | None:
         p = training.parameters[name]
         if p.grad is not None:
             names.append(name)
-            now = getattr(p.grad, "_local_tensor", p.grad).norm().float()
-            ratios.append(torch.as_tensor(before, device=now.device) / now.clamp_min(1e-30))
+            now = getattr(p.grad, "_local_tensor", p.grad).norm().float().clamp_min(1e-30)
+            # Nothing left over is nothing, whatever the gradient is now: it may not be a number.
+            ratios.append(torch.as_tensor(before, device=now.device) / now if before else now.new_zeros(()))
     return (tuple(names), torch.stack(ratios)) if names else None
