@@ -174,6 +174,7 @@ class ParameterFacts(TypedDict):
     """One parameter."""
 
     shape: list[int]
+    shards: int  # ranks over which it is divided (DTensor); 1 = each has the whole
     module: str  # name of the module that owns it
     trainable: bool  # requires_grad when training began
     dtype: str

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -35,6 +36,11 @@ def digest(net):
     bits = b"".join(p.contiguous().numpy().tobytes() for p in [*local, torch.get_rng_state()])
     return hashlib.sha256(bits).hexdigest()
 
+def end(net):
+    started = dist.group.WORLD._get_sequence_number_for_group()  # collectives
+    print("ended", dist.get_rank(), started, digest(net), flush=True)
+    dist.destroy_process_group()
+
 def fit(net, steps=8, clip=False):
     sgd = torch.optim.SGD(net.parameters(), lr=0.1)
     for _ in range(steps):
@@ -51,8 +57,7 @@ if __name__ == "__main__":
     torch.manual_seed(dist.get_rank())
     net = nn.parallel.DistributedDataParallel(Net())
     fit(net)
-    print("ended", dist.get_rank(), digest(net), flush=True)
-    dist.destroy_process_group()
+    end(net)
 """
 
 FSDP = """
@@ -66,8 +71,32 @@ if __name__ == "__main__":
     for part in (net.first, net.last, net):
         fully_shard(part, mesh=mesh)
     fit(net, clip=True)
-    print("ended", dist.get_rank(), digest(net), flush=True)
-    dist.destroy_process_group()
+    end(net)
+"""
+
+TENSOR_PARALLEL = """
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Replicate, Shard
+from torch.distributed.tensor import parallel
+
+if __name__ == "__main__":
+    dist.init_process_group("gloo")
+    torch.manual_seed(0)
+    net, mesh = Net(), init_device_mesh("cpu", (2,))
+    whole = dict(use_local_output=False, output_layouts=Replicate())
+    rows = whole | dict(input_layouts=Replicate(), output_layouts=Shard(-1))
+    parallel.parallelize_module(net, mesh, {
+        "first": parallel.ColwiseParallel(**whole),
+        "last": parallel.RowwiseParallel(**rows),
+    })
+    adam = torch.optim.Adam(net.parameters(), lr=0.01, foreach=False)
+    for _ in range(8):
+        adam.zero_grad()
+        y = DTensor.from_local(torch.randint(0, 3, (8,)), mesh, [Replicate()])
+        with parallel.loss_parallel():
+            F.cross_entropy(net(torch.randn(8, 4)), y).backward()
+        adam.step()
+    end(net)
 """
 
 SPAWN = """
@@ -85,8 +114,7 @@ def work(rank, port):
         if step == 2 and rank == 1:  # out of step from here on
             with torch.no_grad():
                 net.last.bias.add_(1)
-    print("ended", rank, digest(net), flush=True)
-    dist.destroy_process_group()
+    end(net)
 
 if __name__ == "__main__":
     import socket
@@ -165,6 +193,24 @@ def test_under_fsdp_norms_are_put_together_from_the_shards(tmp_path):
     assert run[weight_norm].values[0, 0] == pytest.approx(
         float(nn.Linear(4, 16).weight.detach().norm()), rel=0.1
     )
+
+
+def test_with_tensor_parallelism_nobody_is_asked_and_copies_count_once(tmp_path):
+    folder, run = both(tmp_path, TENSOR_PARALLEL, torchrun=True)
+
+    facts = run.facts
+    assert (facts["steps"], facts["own_failures"], facts["sharded"]) == (8, [], True)
+    assert facts["losses"][0]["kind"] == "cross_entropy"
+    assert facts["losses"][0]["input_shape"] is None  # a DTensor, at which we do not look
+    assert {n: p["shards"] for n, p in facts["parameters"].items()} == {
+        "first.weight": 2,
+        "first.bias": 2,
+        "last.weight": 2,
+        "last.bias": 1,
+    }
+    one, other = (record(folder, f"rank{rank}")[weight_norm] for rank in range(2))
+    assert run[weight_norm].values[:, 3] == pytest.approx(one.values[:, 3], rel=1e-6)
+    assert run[weight_norm].values[:, 0] == pytest.approx(np.hypot(one.values[:, 0], other.values[:, 0]))
 
 
 def test_spawned_ranks_are_watched_and_a_replica_out_of_step_is_seen(tmp_path):

@@ -77,6 +77,23 @@ def test_recurrent_layers_are_seen(kind):
     assert run.facts["modules"][inner]["activation"] is None  # its gates are meant to saturate
 
 
+def test_packed_sequences_are_looked_into():
+    def train():
+        cells, head = nn.LSTM(5, 8), nn.Linear(8, 3)
+        net = nn.ModuleDict({"cells": cells, "head": head})
+        sgd = torch.optim.SGD(net.parameters(), lr=0.1)
+        for _ in range(4):
+            packed = nn.utils.rnn.pack_sequence([torch.randn(6, 5), torch.randn(3, 5)])
+            sgd.zero_grad()
+            F.cross_entropy(head(cells(packed)[1][0][0]), torch.tensor([0, 2])).backward()
+            sgd.step()
+        return net
+
+    run = twice(train)
+
+    assert run[activation_std].places == ("cells", "head")
+
+
 class Attentive(nn.Module):
     def __init__(self):
         super().__init__()

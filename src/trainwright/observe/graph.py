@@ -288,4 +288,5 @@ def _saved(node: Node, name: str) -> Tensor | None:
         value = getattr(node, name, None)
     except RuntimeError:
         return None
-    return value.detach() if isinstance(value, Tensor) else None
+    # Of a DTensor the part that is here: asking for the whole would start a collective.
+    return getattr(value.detach(), "_local_tensor", value.detach()) if isinstance(value, Tensor) else None

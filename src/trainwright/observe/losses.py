@@ -53,11 +53,16 @@ class Known:
 
 
 def arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, Tensor] | None:
-    """The prediction and the target of a call."""
+    """The prediction and the target of a call; `None` where they cannot be looked at."""
     both = (*args[:2], *(kwargs[k] for k in ("input", "target")[len(args[:2]) :] if k in kwargs))
-    if len(both) == 2 and isinstance(both[0], Tensor) and isinstance(both[1], Tensor):
-        return both[0], both[1]
-    return None
+    x, y = both if len(both) == 2 else (None, None)
+    if not isinstance(x, Tensor) or not isinstance(y, Tensor):
+        return None
+    if hasattr(x, "_local_tensor") or hasattr(
+        y, "_local_tensor"
+    ):  # DTensor: looking would start a collective
+        return None
+    return x, y
 
 
 def terms(kind: str, x: Tensor, y: Tensor, kwargs: dict[str, Any]) -> float | Tensor:

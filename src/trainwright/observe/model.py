@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import re
 import sys
 import weakref
@@ -148,9 +149,7 @@ class Models:
             if name in known and self._described.get(name) == id(p):
                 facts[name] = {**known[name], "optimizer": owners.get(id(p))}
                 continue
-            if isinstance(
-                p, nn.UninitializedParameter
-            ):  # it has no shape before the first batch: next time
+            if isinstance(p, nn.UninitializedParameter):  # it has no shape before the first batch: next time
                 continue
             self._described[name] = id(p)  # not one of the same name in a model that was trained before
             local = getattr(p.detach(), "_local_tensor", p.detach())
@@ -158,6 +157,7 @@ class Models:
             std = float(local.float().std(correction=0)) if readable else None
             facts[name] = {
                 "shape": list(p.shape),
+                "shards": shards_of(p),
                 "module": self.owner[name],
                 "trainable": p.requires_grad,
                 "dtype": str(p.dtype).removeprefix("torch."),
@@ -289,6 +289,14 @@ def is_compiled(root: nn.Module) -> bool:
 def is_sharded(p: torch.Tensor) -> bool:
     """Whether a parameter is a shard of a larger one (FSDP2)."""
     return hasattr(p, "_local_tensor")
+
+
+def shards_of(p: Tensor) -> int:
+    """Over how many ranks a parameter is divided; further ranks hold copies."""
+    mesh, placements = getattr(p, "device_mesh", None), getattr(p, "placements", ())
+    if mesh is None:
+        return 1
+    return math.prod(mesh.size(i) for i, placement in enumerate(placements) if placement.is_shard())
 
 
 def _plain(name: str, root: nn.Module) -> str | None:

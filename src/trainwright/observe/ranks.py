@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from functools import reduce
 from typing import Any, cast
@@ -46,7 +47,7 @@ def merge(records: Mapping[str, Run]) -> Run:
     if facts.get("sharded"):
         for norm in NORMS if len(team) > 1 else ():
             if all(norm in run for run in team):
-                series[norm.name] = _whole([run[norm] for run in team])
+                series[norm.name] = _whole([run[norm] for run in team], _divided(team))
         if absent := facts.get("world_size", 1) - len(team):
             notes.append(f"norms lack the shards of {absent} ranks: their records are not here")
     elif replicas := _compared(team):
@@ -75,18 +76,26 @@ def _team(in_order: list[tuple[str, Run]], base: Run) -> list[Run]:
     return list(ranks.values())
 
 
-def _whole(shards: list[Series]) -> Series:
-    """Norms over all shards, at the steps that all ranks read."""
+def _divided(team: list[Run]) -> dict[str, int]:
+    """Over how many ranks each parameter is divided."""
+    facts: list[Mapping[str, Any]] = [run.facts.get("parameters", {}) for run in team]
+    return {name: p["shards"] for parameters in facts for name, p in parameters.items() if "shards" in p}
+
+
+def _whole(shards: list[Series], divided: Mapping[str, int]) -> Series:
+    """Norms over all shards, at the steps that all ranks read. What several ranks have counts once."""
     steps = reduce(np.intersect1d, (s.steps for s in shards))
     places = tuple(dict.fromkeys(p for s in shards for p in s.places))
     squares = np.zeros((len(steps), len(places)))
     known = np.zeros(squares.shape, bool)
+    holders = Counter(p for s in shards for p in s.places)
+    copies = np.array([max(1, holders[p] / divided.get(p, holders[p])) for p in places])
     for shard in shards:
         at = np.ix_(np.arange(len(steps)), np.array([places.index(p) for p in shard.places]))
         norms = shard.values[np.searchsorted(shard.steps, steps)].astype(np.float64)
         squares[at] += np.where(np.isnan(norms), 0, norms) ** 2
         known[at] |= ~np.isnan(norms)
-    return Series(steps, places, np.where(known, np.sqrt(squares), np.nan).astype(np.float32))
+    return Series(steps, places, np.where(known, np.sqrt(squares / copies), np.nan).astype(np.float32))
 
 
 def _compared(team: list[Run]) -> dict[str, object] | None:

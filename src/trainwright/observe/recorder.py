@@ -607,7 +607,7 @@ class Recorder:
         if training is None or name in training.outputs or not torch.is_grad_enabled() or _in_a_mode():
             return
         x = _first_tensor(output)
-        if x is None or not x.is_floating_point() or x.numel() == 0:
+        if x is None or x.is_nested or x.is_sparse or not x.is_floating_point() or x.numel() == 0:
             return
         if not training.batch and isinstance(args, tuple) and not training.outputs:
             # The script calls a part of the model (as LightningModule.training_step does), or by keywords.
@@ -737,8 +737,8 @@ class Recorder:
                 return root, 1.0
             if inner.numel() == 1 and graph.is_scaled(root, inner):
                 if self._armed is not None:
-                    value = float(inner.detach() / call.terms)
-                    self._loss_scale = float(root.detach()) / value if value else 1.0
+                    value = float(_here(inner) / call.terms)
+                    self._loss_scale = float(_here(root)) / value if value else 1.0
                 return inner, call.terms
         self._plain_mean = False
         return root, 1.0
@@ -748,9 +748,10 @@ class Recorder:
             return  # a closure that searches along a line: the step's first loss is the one
         value: float | Tensor
         if not inner.is_cpu:
-            value = inner.detach().reshape(()) / terms
+            value = _here(inner).reshape(()) / terms
         else:
-            value = inner.item() / float(terms)
+            plain = inner if type(inner) is Tensor else _here(inner)
+            value = plain.item() / float(terms)
             if not math.isfinite(value) and self.notes.non_finite is None:
                 self.notes.non_finite_loss(self._step, root, self._made_by, key)
         self._loss_sums.setdefault(key, []).append(value)
@@ -916,6 +917,12 @@ def _first_tensor(output: object) -> Tensor | None:
         return output
     if isinstance(output, dict):
         output = tuple(output.values())
-    if isinstance(output, tuple | list):
-        return next((x for x in output if isinstance(x, Tensor)), None)
+    if isinstance(output, tuple | list):  # packed sequences and states lie one level deeper
+        return next((x for part in output[:8] if (x := _first_tensor(part)) is not None), None)
     return None
+
+
+def _here(x: Tensor) -> Tensor:
+    """A tensor without its graph; of a DTensor the part that is on this rank."""
+    x = x.detach()
+    return getattr(x, "_local_tensor", x)
