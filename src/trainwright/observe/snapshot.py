@@ -27,6 +27,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
     with TemporaryDirectory(prefix="trainwright-") as folder:
         copy = Path(folder) / "record.sqlite"
         with closing(_connected(copy if _copied(path, copy) else path)) as db:
+            db.execute("BEGIN")  # what is too busy to be copied is read as of one moment, too
             yield db
 
 
