@@ -162,15 +162,15 @@ def ours(overhead: float) -> Callable[[str], tuple[Step, Variant]]:
         armed = [False]
 
         def on() -> None:
-            recorder._closed = False
+            recorder.guard.closed = False
             if armed[0]:
                 recorder._arm()
             recorder._last_end_ns = time.perf_counter_ns()  # what lay between belongs to the other copy
 
         def off() -> None:
-            armed[0] = recorder._armed is not None
-            recorder._disarm()
-            recorder._closed = True
+            armed[0] = recorder.reader.armed is not None
+            recorder.reader.disarm()
+            recorder.guard.closed = True
 
         off()
         armed[0] = True

@@ -10,15 +10,20 @@ from trainwright import signals
 from trainwright.core import Signal
 from trainwright.observe import recorder as recorder_module
 from trainwright.observe.attach import attach
+from trainwright.observe.guard import guarded
+from trainwright.observe.reader import Reader
 from trainwright.observe.recorder import Recorder
 from trainwright.observe.stop import StopCheck
 from trainwright.observe.store import Writer
 
 from .twice import ALWAYS
 
-HANDLERS = sorted(
-    n for n, f in vars(Recorder).items() if hasattr(f, "__wrapped__") and n not in ("_finish", "_adopt")
-)
+HANDLERS = {
+    name: owner
+    for owner in (Recorder, Reader)
+    for name, f in vars(owner).items()
+    if hasattr(f, "__wrapped__") and name not in ("_finish", "_adopt")
+}
 
 
 class Broken(RuntimeError):
@@ -92,7 +97,7 @@ def test_a_failing_hook_is_said_once_and_harms_nothing(handler, monkeypatch):
         raise Broken("ours")
 
     fail.__name__ = handler
-    monkeypatch.setattr(Recorder, handler, recorder_module.guarded(fail))
+    monkeypatch.setattr(HANDLERS[handler], handler, guarded(fail))
     result, said, run = watched()
     assert same(result)
     assert [f["where"] for f in run.facts["own_failures"]] in ([handler], [])
@@ -103,8 +108,8 @@ def test_the_handlers_that_are_broken_above_are_the_ones_there_are():
     assert {
         "_before_backward",
         "_after_step",
-        "before_step",
-        "loss_called",
+        "_before_step",
+        "_loss_called",
         "_layer_ran",
         "_layer_grad",
     } <= set(HANDLERS)

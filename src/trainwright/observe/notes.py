@@ -32,7 +32,7 @@ REWRITE_S = 30.0
 class Notes:
     """Facts so far. `facts()` puts them together."""
 
-    def __init__(self, models: Models, loaders: Loaders, losses: Losses):
+    def __init__(self, models: Models, loaders: Loaders, losses: Losses, own_failures: list[dict[str, str]]):
         self._models, self._loaders, self._losses = models, loaders, losses
         self._optimizers: list[tuple[Optimizer, OptimizerFacts]] = []
         self._parameters: dict[str, ParameterFacts] = {}
@@ -50,7 +50,7 @@ class Notes:
         self.replicas = Replicas()
         self.activations: dict[str, str] = {}
         self.hazards: list[tuple[str, str]] = []
-        self.own_failures: list[dict[str, str]] = []
+        self._own_failures = own_failures
         self.non_finite: NonFinite | None = None
         self.compiled = self.compile_asked = self.eager_probe = False
         self.scaler, self.skipped_steps = False, 0
@@ -286,7 +286,7 @@ class Notes:
             "non_finite": self.non_finite,
             "eval_during_training": list(self._eval_modules),
             "eval_steps": self._eval_steps,
-            "own_failures": self.own_failures,
+            "own_failures": self._own_failures,
             "given_up": given_up,
             "overhead": {
                 "budget": budget.share,

@@ -132,7 +132,7 @@ class Session:
                 **self._options,  # type: ignore[arg-type]
             )
             if unwritten is not None:
-                recorder.failed(RECORDING[0], unwritten)
+                recorder.guard.failed(RECORDING[0], unwritten)
             self._undo = attach(recorder)
             recorder.adopt(models, optimizers_alive() if optimizers is None else optimizers)
             self.recorder = recorder
