@@ -5,9 +5,9 @@
 
 Two copies of a model train side by side in one process, one bare, one under the variant, a step of each in
 random order; the clock is this thread's CPU time, so that other processes do not count. The figure is the
-ratio of the sums (the cost of watching is spread unevenly over steps) with a 95 % bootstrap interval over blocks
-of 20 pairs. "bare" is the control: a second bare copy. Peak memory is measured in processes of their own: the
-whole resident set, interpreter and torch included. Results go to bench/results/watch_cost.json.
+ratio of the sums (the cost of watching is spread unevenly over steps) with a 95 % bootstrap interval over
+blocks of 20 pairs. "bare" is the control: a second bare copy. Peak memory is measured in processes of their
+own: the whole resident set, interpreter and torch included. Results go to bench/results/watch_cost.json.
 """
 
 from __future__ import annotations
@@ -388,7 +388,12 @@ def main() -> None:
     if options.fast:
         models, variants = ["mlp", "gpt"], ["bare (control)", "trainwright, 2 %"]
 
-    results: dict[str, object] = {"machine": platform.platform(), "torch": torch.__version__, "threads": 1}
+    results: dict[str, object] = {
+        "title": "What watching costs",
+        "command": "make bench-watch",
+        "machine": f"{platform.machine()}, {platform.system()}, CPU only, one thread",
+        "torch": torch.__version__,
+    }
     rows: list[dict[str, object]] = []
     memory: list[dict[str, object]] = []
     missing: dict[str, str] = {}
@@ -421,8 +426,10 @@ def main() -> None:
             f"{with_ / without:.3f}",
             flush=True,
         )
-    results |= {"time": rows, "memory": memory, "missing": missing, "start-up": startup(), **judging()}
-    print(json.dumps({k: results[k] for k in ("start-up",)} | judging(), indent=2))
+    others = startup() | judging()
+    print(json.dumps(others, indent=2))
+    absent = [{"variant": name, "not measured": why} for name, why in missing.items()]
+    results |= {"time": rows, "memory": memory, "start-up": [others], "missing": absent}
     output = options.output or (None if options.fast else HERE / "results" / "watch_cost.json")
     if output is not None:
         output.parent.mkdir(exist_ok=True)
