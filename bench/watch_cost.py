@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 HERE = Path(__file__).parent
 BLOCK = 20
-Step = Callable[[], None]
+Step = Callable[[], Tensor]
 
 
 def mlp() -> tuple[nn.Module, Tensor, Tensor]:
@@ -125,13 +125,14 @@ def training(name: str) -> Step:
     adam = torch.optim.Adam(net.parameters(), lr=1e-4)
     loss_of = nn.CrossEntropyLoss()
 
-    def step() -> None:
-        loss = loss_of(net(x), y)
+    def step() -> Tensor:
+        loss: Tensor = loss_of(net(x), y)
         adam.zero_grad()
         loss.backward()
         adam.step()
+        return loss.detach()
 
-    step.model = net  # type: ignore[attr-defined]
+    step.model, step.optimizer = net, adam  # type: ignore[attr-defined]
     return step
 
 
@@ -208,11 +209,12 @@ def naive(name: str) -> tuple[Step, Variant]:
         if not module._modules:
             module.register_forward_hook(look)
 
-    def both() -> None:
-        step()
+    def both() -> Tensor:
+        loss = step()
         for p in net.parameters():
             if p.grad is not None:
                 _ = p.grad.norm().item(), p.detach().norm().item()
+        return loss
 
     return both, Variant()
 
@@ -232,29 +234,43 @@ def wandb_watch(name: str) -> tuple[Step, Variant]:
     run = wandb.init(mode="offline", dir="/tmp", settings=wandb.Settings(silent=True))
     run.watch(step.model, log="all", log_freq=1)  # type: ignore[attr-defined]
 
-    def both() -> None:
-        step()
-        run.log({"step": 1})
+    def both() -> Tensor:
+        loss = step()
+        run.log({"loss": loss.item()})
+        return loss
 
     return both, Variant()
 
 
 def torch_audit(name: str) -> tuple[Step, Variant]:
-    """torch-audit by its autopatch, at every step."""
+    """torch-audit by its autopatch, at every step; it is made for every hundredth or so."""
     from torch_audit import autopatch
 
     step = training(name)
-    autopatch(step.model)  # type: ignore[attr-defined]
+    autopatch(
+        step.model,  # type: ignore[attr-defined]
+        optimizer=step.optimizer,  # type: ignore[attr-defined]
+        every_n_steps=1,
+        reporters=[],
+        fail_level="FATAL",
+    )
     return step, Variant()
 
 
 def torchmortem(name: str) -> tuple[Step, Variant]:
-    """torchmortem's watcher."""
-    import torchmortem as tm
+    """torchmortem's Autopsy as its page shows it."""
+    from torchmortem import Autopsy
 
     step = training(name)
-    watch = tm.Mortem(step.model)  # type: ignore[attr-defined]
-    return step, Variant(getattr(watch, "start", lambda: None), getattr(watch, "pause", lambda: None))
+    autopsy = Autopsy(step.model, optimizer=step.optimizer)  # type: ignore[attr-defined]
+    autopsy.__enter__()
+
+    def both() -> Tensor:
+        loss = step()
+        autopsy.step(loss=loss.item())
+        return loss
+
+    return both, Variant()
 
 
 VARIANTS: dict[str, Callable[[str], tuple[Step, Variant]]] = {
