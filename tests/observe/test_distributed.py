@@ -36,9 +36,12 @@ def digest(net):
     bits = b"".join(p.contiguous().numpy().tobytes() for p in [*local, torch.get_rng_state()])
     return hashlib.sha256(bits).hexdigest()
 
+def say(*what):
+    os.write(1, f"ended {' '.join(map(str, what))}\\n".encode())  # at once: ranks share the pipe
+
 def end(net):
     started = dist.group.WORLD._get_sequence_number_for_group()  # collectives
-    print("ended", dist.get_rank(), started, digest(net), flush=True)
+    say(dist.get_rank(), started, digest(net))
     dist.destroy_process_group()
 
 def fit(net, steps=8, clip=False):
@@ -128,7 +131,7 @@ FORK = """
 def work(number, net):
     torch.manual_seed(number)
     fit(net, steps=6)
-    print("ended", number, digest(net), flush=True)
+    say(number, digest(net))
 
 if __name__ == "__main__":
     torch.manual_seed(5)
@@ -139,16 +142,16 @@ if __name__ == "__main__":
         child.start()
         child.join()
         assert child.exitcode == 0
-    print("ended", "parent", digest(net), flush=True)
+    say("parent", digest(net))
 """
 
 
-def both(tmp_path, script, *, torchrun=False):
+def both(tmp_path, script, *, torchrun=False, lines=2):
     """The folder and the record of a script that was run watched and unwatched."""
     path, folder = tmp_path / "train.py", tmp_path / "run"
     path.write_text(HEAD + script)
     ranks = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"] if torchrun else []
-    side_by_side([path], folder, launcher=ranks)
+    side_by_side([path], folder, launcher=ranks, lines=lines)
     return folder, store.load(folder)
 
 
@@ -224,7 +227,7 @@ def test_spawned_ranks_are_watched_and_a_replica_out_of_step_is_seen(tmp_path):
 
 
 def test_forked_children_that_train_have_records_of_their_own(tmp_path):
-    folder, run = both(tmp_path, FORK)
+    folder, run = both(tmp_path, FORK, lines=3)
 
     assert record(folder, "rank0").facts["steps"] == 0
     children = [store.load(p) for p in folder.glob("p*.sqlite")]

@@ -44,13 +44,16 @@ def twice(train: Callable[[], Trained], *, overhead: float = ALWAYS) -> Run:
     return run
 
 
-def side_by_side(script: Sequence[str | Path], folder: Path, *, launcher: Sequence[str] = ()) -> None:
+def side_by_side(
+    script: Sequence[str | Path], folder: Path, *, launcher: Sequence[str] = (), lines: int = 1
+) -> None:
     """Run a script unwatched and watched at once, and see to it that both end in the same bits.
 
     Args:
         script: it and its arguments; it prints lines "ended ..." with check sums of what it ended in.
         folder: of the record.
         launcher: what comes between python and the script, as a torchrun does.
+        lines: how many such lines there are: one of each process.
     """
     source = str(Path(tw.__file__).parents[1])
     paths = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
@@ -69,8 +72,9 @@ def side_by_side(script: Sequence[str | Path], folder: Path, *, launcher: Sequen
     said = [process.communicate(timeout=110) for process in started]
     for process, (_, err) in zip(started, said, strict=True):
         assert process.returncode == 0, err
-    ended = [sorted(re.findall(r"ended .*", out)) for out, _ in said]
-    assert ended[0] == ended[1] != []
+    bare, watched = (sorted(re.findall(r"^ended .*$", out, re.MULTILINE)) for out, _ in said)
+    assert len(bare) == lines, bare
+    assert watched == bare
 
 
 def text(site: Site | None) -> str:
