@@ -57,8 +57,8 @@ def pages() -> dict[str, str]:
 def rules_table() -> Iterator[str]:
     """All rules, the worst first."""
     yield "# Rules\n"
-    yield "A *hint* is a symptom without shown harm and never an alarm; *harm* trains worse than it should; *fatal* cannot"
-    yield "train. `trainwright explain NAME` prints a rule's page.\n"
+    yield "A *hint* is a symptom without shown harm and never an alarm; *harm* trains worse than it should;"
+    yield "*fatal* cannot train. `trainwright explain NAME` prints a rule's page.\n"
     yield "| rule | at worst | what it finds |"
     yield "| --- | --- | --- |"
     for rule in sorted(rules.ALL, key=lambda r: (-r.severity, r.name)):
@@ -79,7 +79,7 @@ def in_python_markdown(page: str) -> str:
     lines, fenced = [], False
     for line in page.splitlines():
         fenced ^= line.startswith("```")
-        inside = line.startswith("  ") and not line.startswith("    ") or line.startswith("      ")
+        inside = (line.startswith("  ") and not line.startswith("    ")) or line.startswith("      ")
         lines.append("  " + line if inside and not fenced else line)
     return "\n".join(lines) + "\n"
 

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
         Trial,
         Where,
     )
-    from .watched import Watch, watch
     from .observe.store import UnreadableRun, load
     from .rules import diagnose
     from .rules.verdict import Verdict, verdict
+    from .watched import Watch, watch
 
 __version__ = "0.1.0"
 

@@ -9,15 +9,13 @@ import subprocess
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from trainwright.core import Case, Evidence, Facts, Finding, Rule, Run, Series, Severity, Signal, Where, rule
-from trainwright.report.axis import Axis, extremes
+from trainwright.core import Case, Evidence, Facts, Finding, Run, Series, Severity, Signal, Where, rule
+from trainwright.report.axis import extremes
 from trainwright.report.html import html
-from trainwright.report.markup import markdown
 from trainwright.signals import (
     accuracy,
     activation_std,
@@ -251,3 +249,222 @@ def deep_run() -> Run:
 
 def judged(run: Run) -> tuple[Finding, ...]:
     return tuple(f for r in (squashed_twice, fading_gradient, slow_rate) for f in r(run))
+
+
+def page_of(run: Run, findings: tuple[Finding, ...] | None = None) -> str:
+    return html(run, judged(run) if findings is None else findings, RULES)
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return page_of(deep_run())
+
+
+class Elements(HTMLParser):
+    """Every element of a page with its attributes, and the text outside of script and style."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.all: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._inside: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.all.append((tag, dict(attrs)))
+        if tag in ("script", "style"):
+            self._inside.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._inside and self._inside[-1] == tag:
+            self._inside.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not self._inside:
+            self.text += data
+
+    def values(self, name: str) -> list[str]:
+        return [attributes[name] or "" for _, attributes in self.all if name in attributes]
+
+
+def big_run() -> Run:
+    """Ten thousand steps, three hundred places."""
+    rng = np.random.default_rng(0)
+    steps = np.arange(10_000)
+    places = tuple(f"layers.{i}.weight" for i in range(300))
+    curve = (2 * np.exp(-steps / 3000) + 0.1 * rng.standard_normal(10_000)).astype(np.float32)
+    curve[6_321] = 40.0
+    series = {
+        "loss": Series(steps, ("",), curve[:, None]),
+        "learning_rate": Series(steps, ("0",), np.full((10_000, 1), 0.1, np.float32)),
+        "grad_norm": Series(steps, places, rng.lognormal(size=(10_000, 300)).astype(np.float32)),
+        "update_ratio": Series(steps, places, rng.lognormal(-7, 1, (10_000, 300)).astype(np.float32)),
+    }
+    modules = {
+        f"layers.{i}": {"type": "Linear", "site": None, "children": 0, "activation": None} for i in range(300)
+    }
+    of_each = {"shape": [64, 64], "trainable": True, "optimizer": 0, "dtype": "float32"}
+    parameters = {p: {"module": p.rpartition(".")[0], **of_each} for p in places}
+    return Run(series, {"steps": 10_000, "modules": modules, "parameters": parameters})
+
+
+class TestThePage:
+    def test_is_small(self, page):
+        assert len(page.encode()) < 200_000
+
+    def test_of_a_large_run_is_small_and_its_spike_survives(self):
+        page = page_of(big_run(), ())
+        assert len(page.encode()) < 200_000
+        kept = extremes(np.asarray(big_run().series["loss"].values[:, 0], float), 320)
+        assert 6_321 in kept
+
+    def test_refers_to_nothing_outside_of_itself(self, page):
+        elements = Elements(page)
+        assert not [tag for tag, _ in elements.all if tag in ("link", "iframe", "object", "embed", "base")]
+        assert all(s.startswith("data:") for s in elements.values("src"))
+        allowed = ("#", "data:", "https://example.org/glorot10a")  # the last is a source that a page cites
+        assert all(h.startswith(allowed) for h in elements.values("href"))
+        assert "url(" not in page.replace("url(#", "")
+        assert "@import" not in page
+        assert "default-src &#x27;none&#x27;" in page or "default-src 'none'" in page
+
+    def test_holds_everything_without_its_script(self, page):
+        text = Elements(page).text
+        for finding in judged(deep_run()):
+            assert finding.message.replace("`", "") in text.replace("`", "")
+            assert finding.fix.replace("`", "") in text.replace("`", "")
+        assert "train.py:10" in text
+        assert "layers += [nn.Linear(width, width), nn.Tanh()]" in text
+        assert "Why it hurts" in text
+        assert "3.2e-9" in text
+
+    def test_draws_each_finding_at_the_step_where_it_begins(self, page):
+        links = [h for h in Elements(page).values("href") if h.startswith("#")]
+        ids = set(Elements(page).values("id"))
+        assert {h[1:] for h in links} <= ids, "a link leads nowhere"
+        for number in (1, 2, 3):
+            assert links.count(f"#finding-{number}") >= 1
+
+    def test_is_for_the_keyboard_and_for_a_reader(self, page):
+        elements = Elements(page)
+        assert ("html", {"lang": "en"}) in [
+            (t, {"lang": a.get("lang")}) for t, a in elements.all if t == "html"
+        ]
+        assert any(a.get("class") == "skip" for _, a in elements.all)
+        labels = [a for t, a in elements.all if t == "svg" and a.get("class") != "data"]  # the lines inside
+        assert labels
+        assert all(a.get("aria-label") or a.get("aria-labelledby") or a.get("aria-hidden") for a in labels)
+        assert sum(t == "summary" for t, _ in elements.all) >= 3
+        headings = [a for t, a in elements.all if t == "th"]
+        assert sum("scope" in a for a in headings) > 10
+
+    def test_has_a_style_for_paper_and_for_the_dark(self, page):
+        assert "@media print" in page
+        assert "prefers-color-scheme: dark" in page
+
+
+@pytest.mark.parametrize(
+    "hostile", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "${body}", "]]>&amp;"]
+)
+def test_names_and_messages_of_others_are_text(hostile):
+    run = deep_run()
+    run.facts["script"] = hostile
+    run.facts["sources"] = {"train.py": {"10": hostile}}
+    finding = Finding(
+        hostile,
+        (Evidence(hostile, 1.0, 2.0, hostile),),
+        (Where(hostile, None, "train.py", 10),),
+        fix=hostile,
+        severity=Severity.HARM,
+        rule="fading-gradient",
+    )
+    elements = Elements(page_of(run, (finding,)))
+    assert sum(tag == "script" for tag, _ in elements.all) == 1, "its own"
+    assert not [tag for tag, a in elements.all if any(name.startswith("on") for name in a)]
+    assert hostile in elements.text
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        Run({}),
+        Run({}, {"steps": 3}),
+        Run({"loss": Series(np.arange(2), ("",), np.full((2, 1), np.inf, np.float32))}, {"steps": 2}),
+        Run({"loss": Series(np.arange(3), ("", "gan.py:7"), np.ones((3, 2), np.float32))}, {"steps": 3}),
+        Run({"grad_norm": Series(np.arange(1), ("w",), np.zeros((1, 1), np.float32))}, {"steps": 1}),
+    ],
+    ids=["nothing", "no-signals", "all-infinite", "several-losses", "zeros"],
+)
+def test_odd_runs_have_a_page_too(run):
+    odd = Finding(
+        "odd", (Evidence("x", float("inf"), float("nan"), "1"),), severity=Severity.HINT, rule="slow-rate"
+    )
+    assert "</html>" in page_of(run, (odd,))
+
+
+def test_all_rules_are_the_default():
+    assert "<!doctype html" in html(deep_run(), ()).lower()
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance. Source: WCAG 2.2, "relative luminance"."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_palette_has_the_contrast_of_aa(scheme):
+    css = files("trainwright.report").joinpath("template.css").read_text("utf-8")
+    light, dark = css.split("prefers-color-scheme: dark", 1)
+    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", light if scheme == "light" else dark))
+    for text, ground in itertools.product(
+        ("ink", "soft", "link", "fatal", "harm", "hint", "good"), ("page", "paper", "sunken")
+    ):
+        assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+    for kind in ("fatal", "harm", "hint"):
+        assert contrast(colours["ink"], colours[f"{kind}-tint"]) >= 4.5
+        assert contrast(colours["on-badge"], colours[kind]) >= 4.5
+    for line in ("train", "valid", "reference"):
+        assert contrast(colours[line], colours["paper"]) >= 3, "graphics need 3"
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH to open the page in")
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_browser_shows_it_without_error_and_without_scrolling_sideways(page, tmp_path, width):
+    assert CHROMIUM is not None
+    # The page's own policy lets no other script run, so the probe replaces it; the page is otherwise as it is.
+    probe = "document.title = 'wide ' + document.scrollingElement.scrollWidth + ' of ' + window.innerWidth"
+    open_page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
+    path = tmp_path / "report.html"
+    path.write_text(open_page.replace("</body>", f"<script>{probe}</script></body>"), encoding="utf-8")
+    flags = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+        "--disable-component-update --disable-sync --enable-logging=stderr --v=0 --virtual-time-budget=2000"
+    ).split()
+    done = subprocess.run(
+        [
+            CHROMIUM,
+            *flags,
+            f"--user-data-dir={tmp_path / 'profile'}",
+            f"--window-size={width},900",
+            "--dump-dom",
+            path.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    found = re.search(r"<title>wide (\d+) of (\d+)</title>", done.stdout)
+    assert found, done.stdout[:300]
+    assert int(found[1]) <= int(found[2])
+    assert "CONSOLE" not in done.stderr

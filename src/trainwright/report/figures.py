@@ -69,7 +69,8 @@ DEPTHS = (
     ),
     Depth(
         saturated_units, "Saturated outputs", "saturated", "share of outputs",
-        "Share of an activation function's outputs that lie in its flat part, where next to no gradient passes.", share=True,
+        "Share of an activation function's outputs that lie in its flat part, where next to no "
+        "gradient passes.", share=True,
     ),
 )  # fmt: skip
 

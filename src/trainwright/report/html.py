@@ -9,6 +9,7 @@ from importlib.resources import files
 from string import Template
 
 from ..core import Finding, Rule, Run, Severity, Where
+from ..rules import ALL
 from ..rules.verdict import Verdict, verdict
 from .figures import curves, depths
 from .markup import Markup, folded, join, markdown, number, sentence, table, tag
@@ -20,12 +21,13 @@ PLACES = 6
 """Most places listed for one finding."""
 
 
-def html(run: Run, findings: Sequence[Finding], rules: Sequence[Rule]) -> str:
-    """The report on a run: the verdict, the findings in the order given, curves, layers, and what was and was not seen.
+def html(run: Run, findings: Sequence[Finding], rules: Sequence[Rule] = ALL) -> str:
+    """The report on a run: the verdict, the findings in the order given, curves, layers, and what was not seen.
 
     Args:
         findings: worst first, as `rules.diagnose` returns them.
-        rules: those that were applied: their pages are folded under the findings, and the others are listed as clean.
+        rules: those that were applied: their pages are folded under the findings, and the others are listed
+            as clean.
     """
     said = verdict(run, findings)
     by_name = {rule.name: rule for rule in rules}
@@ -127,7 +129,8 @@ def _finding(i: int, finding: Finding, run: Run, rule: Rule | None) -> Markup:
         top,
         tag("h3", sentence(finding.message), id=f"finding-{i}-title"),
         _places(finding.where),
-        table(["Evidence", "Measured", "Limit", "Unit"], evidence, caption="The numbers that say so", numeric=1) if evidence else None,
+        table(["Evidence", "Measured", "Limit", "Unit"], evidence, caption="The numbers that say so",
+        numeric=1) if evidence else None,
         tag("div", tag("h4", "What to do"), tag("p", sentence(finding.fix)), class_="fix") if finding.fix else None,
         *_sources(finding.where, run),
     ]  # fmt: skip

@@ -37,7 +37,8 @@ def text(raw: object) -> Markup:
 
 
 def tag(element: str, *children: object, **attributes: str | float | None) -> Markup:
-    """One element. A trailing `_` in an attribute's name is dropped and `_` becomes `-`; one that is `None` is left out.
+    """One element. A trailing `_` in an attribute's name is dropped and `_` becomes `-`; one that is `None`
+    is left out.
 
     >>> tag("a", "x < y", href="#z", class_="quiet", title=None)
     '<a href="#z" class="quiet">x &lt; y</a>'

@@ -1,7 +1,9 @@
 """Charts as inline SVG: lines over steps, a heat map of layers over steps, a profile over layers.
 
-A chart has no width of its own. Places are percentages and data lie in a box of 10,000 x 10,000 that is stretched to fit,
-so lines and text keep their size on a phone, on a desktop and on paper. The page's script finds what it needs to zoom and
+A chart has no width of its own. Places are percentages and data lie in a box of 10,000 x 10,000 that is
+stretched to fit,
+so lines and text keep their size on a phone, on a desktop and on paper. The page's script finds what it
+needs to zoom and
 to read values in `data-` attributes; without it nothing is missing but that.
 """
 
@@ -29,7 +31,8 @@ TALL = 560
 LANE = 24
 """Height of one flag above a chart in CSS pixels."""
 
-# Nine points of viridis (Smith & van der Walt, 2015): even steps look even, also without colour and to the colour-blind.
+# Nine points of viridis (Smith & van der Walt, 2015): even steps look even, also without colour and to the
+# colour-blind.
 VIRIDIS = (
     (68, 1, 84), (72, 40, 120), (62, 73, 137), (49, 104, 142), (38, 130, 142),
     (31, 158, 137), (83, 197, 104), (170, 220, 50), (253, 231, 37),
@@ -97,7 +100,8 @@ def legend(lines: Sequence[Line], *, epochs: bool = False, flags: bool = False) 
 
 
 def heat_map(
-    name: str, rows: Sequence[str], steps: npt.NDArray[np.int64], values: npt.NDArray[np.float32], x: Axis, colour: Axis,
+    name: str, rows: Sequence[str], steps: npt.NDArray[np.int64], values: npt.NDArray[np.float32], x: Axis,
+    colour: Axis,
     *, unit: str, columns: int = 96,
 ) -> Markup:  # fmt: skip
     """Layers from top to bottom, steps from left to right, colour for the value.
