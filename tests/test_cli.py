@@ -160,7 +160,8 @@ class TestRun:
         ours = trainwright_(folder, "run", "--folder", str(tmp_path), "train.py", how)
         assert ours.stdout == native.stdout
         assert ours.stderr.startswith(native.stderr)
-        assert ours.returncode == native.returncode != 0
+        # On a busy machine python itself has been seen to end with 1 after the same traceback, for Ctrl-C.
+        assert ours.returncode == (-signal.SIGINT if how == "interrupt" else native.returncode) != 0
         assert "[vanishing-gradient]" in ours.stderr
         assert load(tmp_path).steps == 30
 
