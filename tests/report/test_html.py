@@ -291,7 +291,8 @@ def big_run() -> Run:
     """Ten thousand steps, three hundred places."""
     rng = np.random.default_rng(0)
     steps = np.arange(10_000)
-    places = tuple(f"layers.{i}.weight" for i in range(300))
+    layers = tuple(f"layers.{i}" for i in range(300))
+    places = tuple(f"{layer}.weight" for layer in layers)
     curve = (2 * np.exp(-steps / 3000) + 0.1 * rng.standard_normal(10_000)).astype(np.float32)
     curve[6_321] = 40.0
     series = {
@@ -299,6 +300,10 @@ def big_run() -> Run:
         "learning_rate": Series(steps, ("0",), np.full((10_000, 1), 0.1, np.float32)),
         "grad_norm": Series(steps, places, rng.lognormal(size=(10_000, 300)).astype(np.float32)),
         "update_ratio": Series(steps, places, rng.lognormal(-7, 1, (10_000, 300)).astype(np.float32)),
+        **{
+            name: Series(steps, layers, rng.random((10_000, 300), np.float32))
+            for name in ("activation_std", "dead_units", "saturated_units")
+        },
     }
     modules = {
         f"layers.{i}": {"type": "Linear", "site": None, "children": 0, "activation": None} for i in range(300)

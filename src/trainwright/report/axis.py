@@ -38,18 +38,19 @@ class Axis:
     def ticks(self, wanted: int = 6) -> list[float]:
         """Round numbers inside the range, about as many as wanted.
 
-        >>> Axis(0, 97).ticks(5), Axis(1e-6, 2, log=True).ticks(4)
-        ([0.0, 20.0, 40.0, 60.0, 80.0], [1e-06, 0.0001, 0.01, 1.0])
+        >>> Axis(0, 97).ticks(5), Axis(1e-6, 2, log=True).ticks(4), Axis(0.02, 2, log=True).ticks(5)
+        ([0.0, 20.0, 40.0, 60.0, 80.0], [1e-06, 0.0001, 0.01, 1.0], [0.03, 0.1, 0.3, 1.0])
         """
         if self.log:
             first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
             if last - first >= 2:
                 stride = max(1, math.ceil((last - first) / wanted))
                 return [float(f"1e{k}") for k in range(first, last + 1, stride)]
-            fine = [float(f"{m}e{k}") for k in range(first - 1, last + 1) for m in (1, 2, 5)]
-            inside = [t for t in fine if self.low * (1 - 1e-9) <= t <= self.high * (1 + 1e-9)]
-            if len(inside) >= 2:
-                return inside
+            for multiples in ((1, 2, 5), (1, 3), (1,)):
+                fine = [float(f"{m}e{k}") for k in range(first - 1, last + 1) for m in multiples]
+                inside = [t for t in fine if self.low * (1 - 1e-9) <= t <= self.high * (1 + 1e-9)]
+                if 2 <= len(inside) <= wanted:
+                    return inside
         span = self.high - self.low
         raw = span / wanted
         unit = 10.0 ** math.floor(math.log10(raw))

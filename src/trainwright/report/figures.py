@@ -24,16 +24,20 @@ from ..signals import (
     valid_loss,
 )
 from .axis import Axis, Floats, fitting, logarithmic, steps_axis, trend
-from .markup import Markup, folded, join, number, table, tag
+from .markup import Markup, folded, join, number, scrollable, table, tag
 from .svg import Flag, Line, heat_map, line_chart, profile
 
-SMOOTH = 160
+SMOOTH = 480
 """Readings from which on a curve is drawn faint, with its median over stretches on top."""
-ROWS = 160
+STRETCHES = 160
+"""Most stretches that medians are taken over."""
+ROWS = 96
 """Most layers in a heat map."""
-TABLE_ROWS = 200
+TABLE_ROWS = 96
 """Most layers in the table."""
-EPOCHS = 30
+DOTTED = 60
+"""Most points that are drawn as dots on their line."""
+EPOCHS = 15
 """Most epoch boundaries on a chart."""
 
 
@@ -80,7 +84,7 @@ def curves(run: Run, findings: Sequence[Finding]) -> Markup:
     x = steps_axis(s.steps for s in run.series.values())
     bounds, said = _epochs(run)
     flags = [
-        Flag(i, f.rule, (f.severity or Severity.HINT).name.lower(), f.steps[0], _height(run, f.steps[0]))
+        Flag(i, f.rule, (f.severity or Severity.HARM).name.lower(), f.steps[0], _height(run, f.steps[0]))
         for i, f in enumerate(findings, 1)
     ]
     parts: list[Markup] = []
@@ -182,6 +186,8 @@ def by_layer(run: Run, what: Signal) -> Series:
         if not np.isnan(series.values[:, i]).all():
             groups.setdefault(run.where(place).module or place or "(whole model)", []).append(i)
     combine = {"grad_norm": _together, "update_ratio": _of_the_largest}.get(what.name, _of_the_largest)
+    order = {name: i for i, name in enumerate(run.facts.get("modules", {}))}
+    groups = dict(sorted(groups.items(), key=lambda group: order.get(group[0], len(order))))
     columns = [combine(run, series, members) for members in groups.values()]
     values = np.stack(columns, axis=1) if columns else np.empty((len(series.steps), 0), np.float32)
     return Series(series.steps, tuple(groups), values)
@@ -247,19 +253,14 @@ def _smoothed(run: Run, what: Signal, label: str, style: str) -> list[Line]:
         steps, values = run[what].at(place)
         if not len(steps):
             continue
-        own = f"{label} {place}".strip()
+        own = f"{label} at {place}" if place else label
         colour = style if i == 0 else f"line-{i}"
         if len(steps) < SMOOTH:
             lines.append(Line(own, colour, steps, values))
         else:
             lines.append(Line(own, f"{colour} faint", steps, values))
-            lines.append(
-                Line(
-                    f"median of {-(-len(steps) // SMOOTH)} readings" if len(steps) > SMOOTH else "median",
-                    colour,
-                    *trend(steps, values, SMOOTH),
-                )
-            )
+            median = f"{own}, median of {-(-len(steps) // STRETCHES)} readings"
+            lines.append(Line(median, colour, *trend(steps, values, STRETCHES)))
     return lines
 
 
@@ -267,7 +268,7 @@ def _dotted(run: Run, what: Signal, label: str, style: str) -> list[Line]:
     if what not in run:
         return []
     steps, values = run[what].at()
-    return [Line(label, style, steps, values, dots=len(steps) <= 60)] if len(steps) else []
+    return [Line(label, style, steps, values, dots=len(steps) <= DOTTED)] if len(steps) else []
 
 
 def _rates(run: Run) -> list[Line]:
@@ -298,19 +299,20 @@ def _epochs(run: Run) -> tuple[list[int], str]:
     stride = -(-len(bounds) // EPOCHS)
     return bounds[
         :: max(1, stride)
-    ], f"Every {stride}th of {len(bounds) + 1} epochs is marked." if stride > 1 else ""
+    ], f"One in {stride} of {len(bounds) + 1} epochs is marked." if stride > 1 else ""
 
 
 def _readings(values: npt.NDArray[np.float32]) -> list[Line]:
     """First, typical and last reading of each row."""
     at = np.empty(0, np.int64)
     first, last = (_edge(values, side) for side in (0, -1))
+    few = values.shape[1] <= DOTTED
     finite = np.where(np.isfinite(values), values, np.nan)
     middle = np.array([np.nanmedian(c) if not np.isnan(c).all() else np.nan for c in finite.T])
     return [
-        Line("first reading", "first", at, first, dots=True),
-        Line("median", "middle", at, middle, dots=True),
-        Line("last reading", "last", at, last, dots=True),
+        Line("first reading", "first", at, first, dots=few),
+        Line("median", "middle", at, middle, dots=few),
+        Line("last reading", "last", at, last, dots=few),
     ]
 
 
@@ -350,6 +352,7 @@ def _curve_table(run: Run, findings: Sequence[Finding]) -> Markup:
         "div",
         table(["step", *(name for name, _, _ in known)], rows, caption=caption, numeric=1),
         class_="sheet",
+        **scrollable("The curves as a table"),
     )
 
 
@@ -393,4 +396,5 @@ def _depth_table(run: Run) -> Markup:
         "div",
         table(["layer", *(name for name, _ in columns)], rows, caption=caption, numeric=1),
         class_="sheet",
+        **scrollable("The readings as a table"),
     )

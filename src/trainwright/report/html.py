@@ -11,8 +11,9 @@ from string import Template
 from ..core import Finding, Rule, Run, Severity, Where
 from ..rules import ALL
 from ..rules.verdict import Verdict, verdict
+from .data import near
 from .figures import curves, depths
-from .markup import Markup, folded, join, markdown, number, sentence, table, tag
+from .markup import Markup, apart, folded, join, markdown, sentence, table, tag
 from .ran import facts, seen, spent
 
 NEAR = 4
@@ -112,7 +113,7 @@ def _findings(run: Run, findings: Sequence[Finding], rules: dict[str, Rule]) -> 
 
 
 def _finding(i: int, finding: Finding, run: Run, rule: Rule | None) -> Markup:
-    severity = (finding.severity or Severity.HINT).name.lower()
+    severity = (finding.severity or Severity.HARM).name.lower()
     first, last = finding.steps
     when = f"step {first:,}" if first == last else f"steps {first:,}–{last:,}"
     top = tag(
@@ -122,9 +123,7 @@ def _finding(i: int, finding: Finding, run: Run, rule: Rule | None) -> Markup:
         tag("code", finding.rule, class_="rule"),
         tag("a", when, href="#curves", class_="when"),
     )
-    evidence = [
-        (sentence(e.what), number(e.measured), number(e.limit), e.unit or "–") for e in finding.evidence
-    ]
+    evidence = [(sentence(e.what), *apart(e.measured, e.limit), e.unit or "–") for e in finding.evidence]
     parts = [
         top,
         tag("h3", sentence(finding.message), id=f"finding-{i}-title"),
@@ -156,7 +155,8 @@ def _places(where: Sequence[Where]) -> Markup | None:
     items = []
     for place in dict.fromkeys(where):
         name = place.parameter or place.module
-        line = f"{place.file}:{place.line}" if place.file and place.line else place.file
+        file = near(place.file) if place.file else None
+        line = f"{file}:{place.line}" if file and place.line else file
         bits = [tag("code", line, class_="line") if line else None, " " if line and name else None]
         items.append(tag("li", *bits, tag("code", name) if name else None))
     if len(items) > PLACES:
@@ -186,6 +186,6 @@ def _sources(where: Sequence[Where], run: Run) -> list[Markup]:
             else:
                 rows.append(tag("span", number_, line, class_="row"))
         if rows:
-            title = tag("figcaption", tag("code", file))
+            title = tag("figcaption", tag("code", near(file)))
             blocks.append(tag("figure", title, tag("div", *rows, class_="code"), class_="source"))
     return blocks

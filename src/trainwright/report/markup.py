@@ -78,6 +78,11 @@ def table(
     )
 
 
+def scrollable(name: str) -> dict[str, str]:
+    """Attributes of a box that may be wider than the page: a keyboard reaches it, and a reader names it."""
+    return {"tabindex": "0", "role": "region", "aria_label": name}
+
+
 def folded(summary: object, *content: object, class_: str | None = None) -> Markup:
     """Content behind a line that opens it."""
     return tag("details", tag("summary", summary), *content, class_=class_)
@@ -108,6 +113,19 @@ def number(value: float, digits: int = 3) -> str:
             mantissa = mantissa.rstrip("0").rstrip(".")
         return f"{mantissa}e{int(exponent)}"
     return f"{value:,.0f}" if size >= 1000 else f"{value:.{digits}g}"
+
+
+def apart(one: float, other: float) -> tuple[str, str]:
+    """Two numbers with as many digits as it takes to tell them apart, at most six.
+
+    >>> apart(2.3041, 2.3026), apart(8.6e-9, 1e-4), apart(1.0, 1.0)
+    (('2.304', '2.303'), ('8.6e-9', '1e-4'), ('1', '1'))
+    """
+    for digits in range(3, 7):
+        said = number(one, digits), number(other, digits)
+        if one == other or said[0] != said[1]:
+            break
+    return said
 
 
 def markdown(source: str, *, top: int) -> Markup:

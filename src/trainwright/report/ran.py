@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from ..core import Finding, Rule, Run, Site
 from ..rules.verdict import Verdict
-from .markup import Markup, folded, join, number, sentence, table, tag
+from .data import near
+from .markup import Markup, folded, join, number, scrollable, sentence, table, tag
 
-MODULES = 400
+MODULES = 120
 """Most modules listed."""
 
 
@@ -27,7 +28,7 @@ def seen(run: Run, findings: Sequence[Finding], rules: Sequence[Rule], said: Ver
             tag(
                 "div",
                 _list("Seen", [sentence(line) for line in said.looked_at if line not in unwatched]),
-                _list("Not seen", [sentence(line) for line in unwatched]),
+                _list("Not seen", [sentence(line.removeprefix("no ")) for line in unwatched]),
                 class_="columns",
             ),
             _list(
@@ -123,7 +124,13 @@ def _losses(run: Run) -> list[Markup]:
 def _optimizers(run: Run) -> Markup | None:
     parts = []
     for optimizer in run.facts.get("optimizers", []):
-        keys = list(dict.fromkeys(key for group in optimizer["groups"] for key in group))
+        on = (
+            key
+            for group in optimizer["groups"]
+            for key, value in group.items()
+            if value not in (None, False, "")
+        )
+        keys = list(dict.fromkeys(["lr", *on]))
         rows = [
             [str(i), *(_value(group.get(key)) for key in keys)] for i, group in enumerate(optimizer["groups"])
         ]
@@ -132,7 +139,8 @@ def _optimizers(run: Run) -> Markup | None:
             notes.append(f"scheduled by {optimizer['scheduler']}")
         notes += [f"clipped by {c.get('kind')} at {_value(c.get('limit'))}" for c in optimizer["clip"]]
         caption = join([tag("code", optimizer["type"]), _line(optimizer["site"]), f": {', '.join(notes)}"])
-        parts.append(tag("div", table(["group", *keys], rows, caption=caption, numeric=1), class_="sheet"))
+        groups = table(["group", *keys], rows, caption=caption, numeric=1)
+        parts.append(tag("div", groups, class_="sheet", **scrollable(f"Groups of {optimizer['type']}")))
     return join([tag("h3", "Optimiser" if len(parts) == 1 else "Optimisers"), *parts]) if parts else None
 
 
@@ -163,12 +171,13 @@ def _modules(run: Run) -> Markup | None:
         "div",
         table(["module", "type", "own weights", "built at"], rows, caption=caption),
         class_="sheet tree",
+        **scrollable("The modules of the model"),
     )
     return folded(f"The model: {caption}", tree)
 
 
 def _line(site: Site | None, before: str = " at ") -> Markup:
-    return join([before, tag("code", f"{site['file']}:{site['line']}")]) if site else Markup("")
+    return join([before, tag("code", f"{near(site['file'])}:{site['line']}")]) if site else Markup("")
 
 
 def _value(value: object) -> str:

@@ -1,10 +1,8 @@
 """Charts as inline SVG: lines over steps, a heat map of layers over steps, a profile over layers.
 
 A chart has no width of its own. Places are percentages and data lie in a box of 10,000 x 10,000 that is
-stretched to fit,
-so lines and text keep their size on a phone, on a desktop and on paper. The page's script finds what it
-needs to zoom and
-to read values in `data-` attributes; without it nothing is missing but that.
+stretched to fit, so lines and text keep their size on a phone, on a desktop and on paper. The page's script
+finds what it needs to zoom and to read values in `data-` attributes; without it nothing is missing but that.
 """
 
 from __future__ import annotations
@@ -39,6 +37,10 @@ VIRIDIS = (
 )  # fmt: skip
 LEVELS = 40
 NOTHING, ZERO, BROKEN = (0, 0, 0), (145, 145, 150), (214, 39, 82)
+
+
+STEP = tag("text", "step", x="-10", y="100%", dy="18", class_="title")
+"""Names the axis that most charts share."""
 
 
 class Line(NamedTuple):
@@ -76,7 +78,7 @@ def line_chart(
     lost = [(int(s), line) for line in lines for s in _breaks(line)]
     frame = tag(
         "svg",
-        _y_axis(y), _x_axis(x), _epochs(epochs, x), data,
+        _y_axis(y), _x_axis(x), STEP, _epochs(epochs, x), data,
         *(tag("text", "✕", **_at_x(x, s), y="12", class_=f"lost {line.style}") for s, line in lost),
         *_stems(flags, x, y),
         class_="frame", height=height, role="group", aria_label=name,
@@ -91,7 +93,12 @@ def line_chart(
 
 def legend(lines: Sequence[Line], *, epochs: bool = False, flags: bool = False) -> Markup:
     """The names of the lines."""
-    keys = [tag("span", _swatch(line.style, line.dots), line.label, class_="key") for line in lines]
+    few = sum("faint" in line.style for line in lines) <= 1  # of several curves, the medians have names
+    keys = [
+        tag("span", _swatch(line.style, line.dots), line.label, class_="key")
+        for line in lines
+        if few or "faint" not in line.style
+    ]
     if epochs:
         keys.append(tag("span", _swatch("epoch"), "an epoch begins", class_="key"))
     if flags:
@@ -102,7 +109,7 @@ def legend(lines: Sequence[Line], *, epochs: bool = False, flags: bool = False) 
 def heat_map(
     name: str, rows: Sequence[str], steps: npt.NDArray[np.int64], values: npt.NDArray[np.float32], x: Axis,
     colour: Axis,
-    *, unit: str, columns: int = 96,
+    *, unit: str, columns: int = 80,
 ) -> Markup:  # fmt: skip
     """Layers from top to bottom, steps from left to right, colour for the value.
 
@@ -120,7 +127,7 @@ def heat_map(
         class_="data", viewBox=f"0 0 {BOX} {BOX}", preserveAspectRatio="none", width="100%", height="100%",
     )  # fmt: skip
     frame = tag(
-        "svg", data, _row_labels(rows), _x_axis(x, grid=False),
+        "svg", data, _row_labels(rows), _x_axis(x, grid=False), STEP,
         class_="frame", height=rows_height(len(rows)), role="group", aria_label=name,
     )  # fmt: skip
     plot = tag(
@@ -184,12 +191,13 @@ def png(levels: npt.NDArray[np.uint8], palette: Sequence[tuple[int, int, int]]) 
 def tick(value: float) -> str:
     """A tick's label: a power of ten beyond the plain range.
 
-    >>> tick(1e-5), tick(0.25), tick(20000.0)
-    ('10⁻⁵', '0.25', '20,000')
+    >>> tick(1e-5), tick(9.5e-5), tick(0.25), tick(20000.0)
+    ('10⁻⁵', '9.5·10⁻⁵', '0.25', '20,000')
     """
     size = abs(value)
-    if size and not 1e-3 <= size < 1e6:
-        mantissa, _, exponent = f"{value:.0e}".partition("e")
+    mantissa, _, exponent = f"{value:.6e}".partition("e")
+    mantissa = mantissa.rstrip("0").rstrip(".")
+    if size and not (1e-3 if mantissa == "1" else 1e-4) <= size < 1e6:
         power = "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
         return power if mantissa == "1" else f"{mantissa}·{power}"
     return f"{value:,.10g}"
@@ -280,8 +288,11 @@ def _row_labels(rows: Sequence[str]) -> Markup:
     labels = []
     for i in range(0, n, stride):
         at = {"x": "-8", "y": _percent((i + 0.5) / n), "dy": "4"}
-        labels.append(tag("text", _end(rows[i], 22), **at, class_="wide"))
-        labels.append(tag("text", _end(rows[i], 13), **at, class_="narrow"))
+        if len(rows[i]) <= 13:
+            labels.append(tag("text", rows[i], **at))
+        else:
+            labels.append(tag("text", _end(rows[i], 22), **at, class_="wide"))
+            labels.append(tag("text", _end(rows[i], 13), **at, class_="narrow"))
     return tag("g", *labels, class_="rows axis", aria_hidden="true")
 
 

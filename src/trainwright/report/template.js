@@ -46,6 +46,7 @@
     low = clamp(low, 0, 1 - span);
     view = [low, low + span];
     for (const plot of overSteps) {
+      plot.classList.toggle("zoomed", span < 1);
       plot.querySelector(".data").setAttribute("viewBox", `${low * BOX} 0 ${span * BOX} ${BOX}`);
       label(plot);
       for (const element of plot.querySelectorAll("[data-x]")) {
