@@ -43,13 +43,13 @@ def test_what_is_spent_stays_within_the_budget(step_ms, fixed_us, cost_ms, share
 def test_the_budget_is_used(cost_s):
     budget = Budget(0.02)
     spent, reads = run(budget, 4000, step_s=5e-3, fixed_s=10e-6, cost_s=cost_s)
-    assert 0.35 * 0.02 <= spent / (4000 * 5e-3) <= 0.02
-    assert len(reads) > 30
+    assert 0.25 * 0.02 <= spent / (4000 * 5e-3) <= 0.02
+    assert len(reads) > 20
 
 
 def test_very_short_steps_are_read_now_and_then():
     _, reads = run(Budget(0.02), 20_000, step_s=2e-4, fixed_s=20e-6, cost_s=1e-3)
-    assert len(reads) > 30
+    assert len(reads) > 20
     assert reads[-1] > 18_000
 
 

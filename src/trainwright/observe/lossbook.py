@@ -139,6 +139,21 @@ class LossBook:
             self.comparable = self.comparable and len(self._places) == 1
         return value if isinstance(value, float) else 0.0
 
+    def plain(self, root: Tensor) -> float | None:
+        """Add the loss of a backward of the commonest kind: one loss, called once, that backward starts from.
+
+        Returns:
+            its value; `None`, and nothing is added, where it is otherwise.
+        """
+        calls = self.calls
+        if len(calls) != 1 or calls[0].result is not root or len(self._places) != 1 or not root.is_cpu:
+            return None
+        calls.clear()
+        value = root.item()
+        (line,) = self._places
+        self._sums.setdefault(line, []).append(value)
+        return value
+
     def one(self) -> float | None:
         """The step's loss where it is a single number; the books are then closed on it."""
         if len(self._sums) != 1 or len(self._places) != 1 or self._valid:

@@ -204,6 +204,14 @@ class Recorder:
         root = tensors if isinstance(tensors, Tensor) else _only_tensor(tensors)
         if self._depth > 1 or root is None:
             return
+        if self.reader.armed is None and self._primary is not None and self._in_step is None:
+            plain = self.book.plain(root)
+            if plain is not None:
+                self._backwards += 1
+                self._all_backwards += 1
+                if not math.isfinite(plain) and self.notes.non_finite is None:
+                    self.notes.non_finite_loss(self._step, root, {}, self.book.line(read=False))
+                return
         if not self._optimizers and self._backwards == 0:
             self._look_at_leaves(root)
         reader, training = self.reader, self.reader.training
@@ -349,7 +357,7 @@ class Recorder:
         else:
             self._note_step(training)
             reader.fire_each_step()
-        self._outbox.send(soon=was_armed)
+            self._outbox.send(soon=was_armed)
         if was_armed:
             self._outbox.collect()
             reader.reset()
@@ -357,15 +365,20 @@ class Recorder:
         training.step = self._step
         self._backwards = 0
         guard, now = self.guard, time.perf_counter_ns()
-        own_s = (guard.own_ns + now - guard.began_ns) / 1e9
-        self.budget.step_took((now - self._last_end_ns) / 1e9, own_s, read=was_armed, startup=startup)
-        if was_armed and self.budget.step_s is not None:
-            training.noted["step_time"] = WHOLE, [self.budget.step_s]
+        own_s, wall_s = (guard.own_ns + now - guard.began_ns) / 1e9, (now - self._last_end_ns) / 1e9
+        following = self._step - self._segment
+        if was_armed:
+            self.budget.step_took(wall_s, own_s, read=True, startup=startup)
+            if self.budget.step_s is not None:
+                training.noted["step_time"] = WHOLE, [self.budget.step_s]
+            read_next = self.budget.allows(following)
+        else:
+            read_next = self.budget.plain_step(wall_s, own_s, following)
         self._last_end_ns = guard.began_ns = now  # what follows, arming included, is the next step's
         guard.own_ns = 0
         if now / 1e9 - self._last_flush_s > FLUSH_S:
             self._flush()
-        if self._stop_after is not None or self.budget.allows(self._step - self._segment):
+        if read_next or self._stop_after is not None:
             self._arm()
 
     def _note_step(self, training: Training) -> None:
