@@ -75,7 +75,7 @@ def linear(values: npt.ArrayLike) -> Axis:
     low, high = float(x.min()), float(x.max())
     if 0 <= low < 0.5 * high:
         low = 0.0
-    air = 0.06 * (high - low) or max(abs(high) * 0.1, 1e-9)
+    air = 0.06 * (high - low) or max(abs(high) * 0.5, 1e-9)
     return Axis(low - air if low else 0.0, high + air)
 
 
