@@ -241,7 +241,7 @@ def _loss_lines(run: Run) -> list[Line]:
             )
             values = values if len(values) > 1 else np.repeat(values, 2)
             lines.append(
-                Line(f"best constant prediction ({number(float(values[-1]))})", "reference", steps, values)
+                Line(f"best constant prediction ({number(float(values[-1]), 4)})", "reference", steps, values)
             )
     return lines
 
@@ -359,7 +359,7 @@ def _curve_table(run: Run, findings: Sequence[Finding]) -> Markup:
 def _lookup(steps: npt.NDArray[np.int64], values: Floats) -> Callable[[int], str]:
     def said(step: int) -> str:
         i = int(np.searchsorted(steps, step, side="right")) - 1
-        return number(float(values[i])) if i >= 0 else "–"
+        return number(float(values[i]), 4) if i >= 0 else "–"
 
     return said
 

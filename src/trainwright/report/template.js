@@ -24,7 +24,7 @@
     if (value === 0) return "0";
     const size = Math.abs(value);
     if (size < 1e-3 || size >= 1e6) return value.toExponential(1).replace("e+", "e");
-    return size >= 1000 ? Math.round(value).toLocaleString("en") : String(+value.toPrecision(3));
+    return size >= 1000 ? Math.round(value).toLocaleString("en") : String(+value.toPrecision(4));
   }
 
   function scaled(fraction, low, high, log) {
