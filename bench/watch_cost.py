@@ -115,7 +115,7 @@ def deep() -> tuple[nn.Module, Tensor, Tensor]:
 
 
 MODELS = {"mlp": mlp, "cnn": cnn, "lstm": lstm, "gpt": gpt, "deep": deep}
-PAIRS = {"mlp": 1500, "cnn": 200, "lstm": 200, "gpt": 300, "deep": 600}
+PAIRS = {"mlp": 1500, "cnn": 100, "lstm": 100, "gpt": 240, "deep": 500}
 
 
 def training(name: str) -> Step:
