@@ -312,8 +312,8 @@ def compare(name: str, variant: str, pairs: int) -> dict[str, object]:
         if i >= warm:
             rows.append((a, b))
     times = np.array(rows)
-    blocks = times[: len(times) // BLOCK * BLOCK].reshape(-1, BLOCK, 2).sum(axis=1)
-    # A block in which the machine stood still counts no more than the others: ratio of trimmed sums.
+    size = max(1, min(BLOCK, pairs // 8))
+    blocks = times[: len(times) // size * size].reshape(-1, size, 2).sum(axis=1)
     draw = np.random.default_rng(0).integers(0, len(blocks), (2000, len(blocks)))
     ratios = blocks[draw, 1].sum(axis=1) / blocks[draw, 0].sum(axis=1)
     return {
