@@ -181,8 +181,10 @@ def record(script: Script, seed: int, observer: str) -> Path:
     folder = KEPT / f"{script.name.replace('/', '-')}-{seed}"
     key = f"{observer}-{digest([script.path])}"
     ended = folder / "ended.json"
-    if ended.exists() and json.loads(ended.read_text())["key"] == key:
-        return folder
+    if ended.exists():
+        known = json.loads(ended.read_text())
+        if known["key"] == key and SCORE.search(known["last"]):
+            return folder
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     command = [
@@ -196,7 +198,7 @@ def record(script: Script, seed: int, observer: str) -> Path:
         str(folder / "run"),
     ]
     command += ["--output", str(folder / "findings.json"), str(script.path), "--seed", str(seed)]
-    one_core = {**os.environ, "OMP_NUM_THREADS": "1"}
+    one_core = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, env=one_core, timeout=LIMIT_S, cwd=folder
@@ -221,7 +223,7 @@ def judge(script: Script, seed: int, folder: Path) -> Outcome:
         findings = tuple(((f.severity or Severity.HARM).name.lower(), f.rule, f.message) for f in found)
         steps = run.steps
     except UnreadableRun as error:
-        problem = str(error)
+        problem = problem or str(error)
     return Outcome(
         script.name,
         seed,
