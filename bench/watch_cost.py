@@ -331,7 +331,8 @@ def compare(name: str, variant: str, pairs: int) -> dict[str, object]:
 def peak(name: str, watched: bool, steps: int) -> int:
     """Peak resident set of a process that trains, in bytes."""
     code = f"""
-import sys, resource
+import sys
+from pathlib import Path
 sys.path.insert(0, {str(HERE)!r})
 import watch_cost, torch
 torch.set_num_threads(1)
@@ -339,10 +340,11 @@ torch.set_num_threads(1)
 step = watch_cost.training({name!r})
 for _ in range({steps}): step()
 {"watch.__exit__(None, None, None)" if watched else ""}
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# Not ru_maxrss: that of a child begins with the peak of the process that started it.
+print(next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return int(done.stdout.split()[-1]) * (1024 if sys.platform != "darwin" else 1)
+    return int(done.stdout.split()[-2]) * 1024
 
 
 def startup() -> dict[str, object]:
@@ -433,7 +435,7 @@ def main() -> None:
                     flush=True,
                 )
     for name in [] if options.fast else models:
-        steps = 60
+        steps = 30
         without, with_ = (median(peak(name, w, steps) for _ in range(3)) for w in (False, True))
         memory.append(
             {"model": name, "bare bytes": without, "watched bytes": with_, "ratio": round(with_ / without, 4)}

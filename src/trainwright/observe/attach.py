@@ -21,7 +21,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from torch.utils.data import DataLoader
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
-from .frames import unseen
+from .frames import hide_, uncounted, unseen
 from .uncompiled import skip
 
 LOSSES = (
@@ -67,13 +67,13 @@ def attach(to: Listener) -> ExitStack:
     undo = ExitStack()
     replaced: dict[int, Any] = {}  # functions of modules
 
-    def patch(owner: object, name: str, wrap: Callable[[Any], Any]) -> None:
+    def patch(owner: object, name: str, wrap: Callable[[Any], Any], hide: Any = unseen) -> None:
         original = getattr(owner, name, None)
         if original is None:  # another version of torch: nothing to hear of
             return
         own = name in vars(owner) if hasattr(owner, "__dict__") else True
         wrapper = wrap(original)
-        replacement = functools.wraps(original)(unseen(wrapper))
+        replacement = functools.wraps(original)(hide(wrapper))
         skip(wrapper, replacement)  # whose code `unseen` has made
         # torch.jit.script compiles the function it is given: let that be the original.
         vars(replacement)["__prepare_scriptable__"] = lambda: original
@@ -99,8 +99,22 @@ def attach(to: Listener) -> ExitStack:
     patch(Optimizer, "__init__", after(lambda result, optimizer, *_: to.optimizer_made(optimizer)))
     for scheduler in (torch.optim.lr_scheduler.LRScheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
         patch(scheduler, "__init__", after(lambda result, scheduler, *_: to.scheduler_made(scheduler)))
+
+    # What is called at every step hides itself: a frame less for each.
+    def wrap_zero_grad(original: Any) -> Any:
+        def zero_grad(whose: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                result = original(whose, *args, **kwargs)
+            except BaseException as error:
+                hide_(error)
+                raise
+            to.zeroed(whose)
+            return result
+
+        return zero_grad
+
     for cls in (nn.Module, Optimizer):
-        patch(cls, "zero_grad", after(lambda result, whose, *_: to.zeroed(whose)))
+        patch(cls, "zero_grad", wrap_zero_grad, uncounted)
     patch(
         nn.Module,
         "load_state_dict",
@@ -151,17 +165,24 @@ def attach(to: Listener) -> ExitStack:
             to.before_backward(tensors)
             try:
                 original(tensors, *args, **kwargs)
+            except BaseException as error:
+                hide_(error)
+                raise
             finally:
                 to.after_backward()
 
         return backward
 
-    patch(torch.autograd, "backward", wrap_backward)
+    patch(torch.autograd, "backward", wrap_backward, uncounted)
 
     def wrap_loss(kind: str) -> Callable[[Any], Any]:
         def wrap(original: Any) -> Any:
             def call(*args: Any, **kwargs: Any) -> Any:
-                result = original(*args, **kwargs)
+                try:
+                    result = original(*args, **kwargs)
+                except BaseException as error:
+                    hide_(error)
+                    raise
                 if not torch.compiler.is_compiling():
                     to.loss_called(kind, original, args, kwargs, result)
                 return result
@@ -171,7 +192,7 @@ def attach(to: Listener) -> ExitStack:
         return wrap
 
     for kind in LOSSES:
-        patch(nn.functional, kind, wrap_loss(kind))
+        patch(nn.functional, kind, wrap_loss(kind), uncounted)
 
     def before(tell: Callable[..., None]) -> Callable[[Any], Any]:
         def wrap(original: Any) -> Any:
@@ -187,20 +208,16 @@ def attach(to: Listener) -> ExitStack:
     patch(nn.Module, "compile", before(lambda module, *_: to.compile_called(module)))
 
     undo.callback(_replace_imported(replaced).close)
-    undo.callback(
-        register_optimizer_step_pre_hook(
-            lambda optimizer, args, kwargs: to.before_step(optimizer, _closure(args, kwargs))
-        ).remove
-    )
+
+    def before_step(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        # Whether it was given a function that makes the gradients; `args` begin with the optimiser.
+        to.before_step(optimizer, (args[1] if len(args) > 1 else kwargs.get("closure")) is not None)
+
+    undo.callback(register_optimizer_step_pre_hook(before_step).remove)
     undo.callback(
         register_optimizer_step_post_hook(lambda optimizer, args, kwargs: to.after_step(optimizer)).remove
     )
     return undo
-
-
-def _closure(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether an optimiser was given a function that makes the gradients; `args` begin with the optimiser."""
-    return (args[1] if len(args) > 1 else kwargs.get("closure")) is not None
 
 
 def _replace_imported(replaced: dict[int, Any]) -> ExitStack:

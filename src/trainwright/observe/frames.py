@@ -43,16 +43,26 @@ def unseen(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except BaseException as error:
-            tb = error.__traceback__
-            while tb is not None and _is_ours(tb):
-                tb = tb.tb_next
-            error.__traceback__ = tb
+            hide_(error)
             raise  # a bare `raise` adds no entry for this frame
 
-    for ours in (function, call):
-        assert isinstance(ours, FunctionType)
-        ours.__code__ = ours.__code__.replace(co_filename=_UNCOUNTED)
-    return functools.update_wrapper(call, function)
+    uncounted(function)
+    return functools.update_wrapper(uncounted(call), function)
+
+
+def uncounted(function: Callable[P, R]) -> Callable[P, R]:
+    """Keep warnings from naming a wrapper of ours, one that itself calls `hide_` on what passes through it."""
+    assert isinstance(function, FunctionType)
+    function.__code__ = function.__code__.replace(co_filename=_UNCOUNTED)
+    return function
+
+
+def hide_(error: BaseException) -> None:
+    """Take our frames off the top of a traceback; then a bare `raise` adds no entry for the frame it stands in."""
+    tb = error.__traceback__
+    while tb is not None and _is_ours(tb):
+        tb = tb.tb_next
+    error.__traceback__ = tb
 
 
 def _is_ours(tb: TracebackType) -> bool:

@@ -196,7 +196,8 @@ class Recorder:
                 self.guard.closed = True
                 self.guard.failed("watching a forked process", error)
         self._before_backward(tensors)
-        self._stop_when_seen_enough()
+        if self._stop_after is not None:
+            self._stop_when_seen_enough(self._stop_after)
 
     @guarded
     def _before_backward(self, tensors: object) -> None:
@@ -298,10 +299,11 @@ class Recorder:
     def after_step(self, optimizer: Optimizer) -> None:
         """An optimiser has stepped."""
         self._after_step(optimizer)
-        self._stop_when_seen_enough()
+        if self._stop_after is not None:
+            self._stop_when_seen_enough(self._stop_after)
 
-    def _stop_when_seen_enough(self) -> None:
-        if self._stop_after is not None and self._step >= self._stop_after and not self.guard.closed:
+    def _stop_when_seen_enough(self, steps: int) -> None:
+        if self._step >= steps and not self.guard.closed:
             raise StopCheck(f"{self._step} optimiser steps were seen")
 
     @guarded
