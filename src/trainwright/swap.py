@@ -173,9 +173,7 @@ def functional(model: nn.Module, *batch: object) -> dict[str, tuple[str, ...]]:
     handles = [
         m.register_forward_pre_hook(lambda m, _: calls.within.append((names[m], m in inside))) for m in names
     ]
-    handles += [
-        m.register_forward_hook(lambda *_: calls.within.pop() and None, always_call=True) for m in names
-    ]
+    handles += [m.register_forward_hook(calls.leave, always_call=True) for m in names]
     try:
         with evaluating(model), torch.random.fork_rng(devices=[]), torch.no_grad(), calls:
             model(*batch)
@@ -299,6 +297,7 @@ def _move_hooks(old: nn.Module, new: nn.Module) -> None:
     for name, hooks in vars(old).items():
         if name.endswith(HOOKS) and isinstance(hooks, dict) and hooks:
             setattr(new, name, hooks)
+    new._is_full_backward_hook = old._is_full_backward_hook
 
 
 def _fast_path(activation: object) -> int:
