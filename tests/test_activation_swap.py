@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from trainwright.swap import activations, functional, swap_
+from trainwright.activation import activations, functional, swap_
 
 
 class Gated(nn.Module):

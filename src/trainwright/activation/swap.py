@@ -1,11 +1,4 @@
-"""Another activation in a model that exists already.
-
-`activations` says which modules a swap can reach, `swap_` changes them, and `functional` lists what no swap reaches:
-functions called in a `forward`, as `F.relu(x)`. Which activation to take is said in `trainwright.activation`.
-
-torch has nothing for it: `setattr` on each parent, with the traps of shared instances, hooks and the fast path of
-`nn.TransformerEncoderLayer`, which goes by a number that the layer noted when it was made.
-"""
+"""Another activation in a model that exists already."""
 
 from __future__ import annotations
 
@@ -17,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from .activation import MIXES, evaluating, is_activation
+from .curve import MIXES, evaluating, is_activation
 
 __all__ = ["activations", "functional", "swap_"]
 
@@ -131,9 +124,8 @@ def swap_(
     for layer, replacement in called:
         layer.activation = replacement.train(layer.training)
     for holder in model.modules():
-        if isinstance(
-            holder, nn.TransformerEncoderLayer
-        ):  # its fast path goes by this number, not by the module
+        # The fast path of this layer goes by a number that it noted when it was made, not by the module.
+        if isinstance(holder, nn.TransformerEncoderLayer):
             holder.activation_relu_or_gelu = _fast_path(holder.activation)
     return model
 

@@ -1,19 +1,4 @@
-"""Activation functions: what each does to a signal and to its gradient, measured. To change them: `trainwright.swap`.
-
-Take ReLU unless something speaks against it: it is the cheapest, its slope is 1 wherever a unit is on, so that
-gradients do not shrink from layer to layer, and starting weights for it are known (`gain` is the square root of 2).
-Where units die (report `dead-units`), leaky ReLU, ELU or SiLU let a gradient through on the other side; GELU and
-SiLU are what transformers use. Sigmoid, tanh, softsign and the hard versions are flat at both ends (`saturates`):
-there the gradient is lost, so they belong into gates and outputs, not between many layers.
-
-Any function will do that is not a polynomial. A polynomial one cannot: however wide the layer, a net of one hidden
-layer then only gives polynomials of the same degree (Leshno, Lin, Pinkus & Schocken, "Multilayer feedforward networks
-with a nonpolynomial activation function can approximate any function", Neural Networks 1993).
-
-torch has the functions themselves (`torch.nn`, `torch.nn.functional`). Its `torch.nn.init.calculate_gain` knows six of
-them and raises for GELU, SiLU, Mish, ELU and softsign; its 5/3 for tanh and 3/4 for SELU are conventions. Here
-the gain of any function is measured.
-"""
+"""What an activation makes of a signal and of its gradient: moments, gain, and where it is flat."""
 
 from __future__ import annotations
 
@@ -94,9 +79,9 @@ def gain(activation: nn.Module | Function) -> float:
 def moments(activation: nn.Module | Function) -> Moments:
     """Mean and mean square of an activation's output and the mean square of its slope, for z ~ N(0, 1).
 
-    By quadrature: two Gauss points in each cell of width 1/1024 from -9 to 9, exact to 1e-10 for smooth functions and
-    for kinks and jumps at multiples of 1/1024, to 1e-7 for kinks elsewhere and 1e-4 for jumps elsewhere. The slope is autograd's, so a function
-    with a gradient of its own making is judged by that.
+    By quadrature: two Gauss points in each cell of width 1/1024 from -9 to 9. That is exact to 1e-10 for smooth
+    functions and for kinks and jumps at multiples of 1/1024, to 1e-7 for kinks elsewhere and to 1e-4 for jumps
+    elsewhere. The slope is autograd's, so a function with a gradient of its own making is judged by that.
 
     Args:
         activation: a module or a function, acting on each number alone.
