@@ -1,0 +1,1 @@
+"""The measures of curvature, file by file as in the source."""
