@@ -13,8 +13,9 @@ with a nonpolynomial activation function can approximate any function", Neural N
 torch has the functions themselves (`torch.nn`, `torch.nn.functional`). Its `torch.nn.init.calculate_gain` knows six of
 them and raises for GELU, SiLU, Mish, ELU and softsign; its 5/3 for tanh and 3/4 for SELU are conventions. Here
 the gain of any function is measured.
+
 To change the activations of a model that exists, `swap_`: `setattr` on each parent has the traps of shared instances,
-hooks and the fast path of `nn.TransformerEncoderLayer`. `activations` says which modules it can reach, `functional` lists
+hooks and the fast path of `nn.TransformerEncoderLayer`. `activations` says which modules it reaches, `functional` lists
 what no swap reaches: functions called in a `forward`, as `F.relu(x)`.
 """
 
