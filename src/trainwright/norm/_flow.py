@@ -59,14 +59,14 @@ def follow(model: nn.Module, batch: tuple[object, ...]) -> Flow:
             seen.flow.layers[layer] = Ran(
                 names[layer], tuple(output.shape), before.calls + 1 if before else 1
             )
-            seen.put(output, frozenset({layer}), frozenset())
+            seen.put(output, _From(frozenset({layer})))
 
     def enter(module: nn.Module, arguments: object) -> None:
         seen.inside += 1
 
     def leave(module: nn.Module, arguments: object, output: object) -> None:
         seen.inside -= 1
-        seen.activate(type(module).__name__.lower(), arguments, output)
+        seen.activate(type(module).__name__.lower(), seen.of(*_tensors(arguments)), output)
 
     hooks = [m.register_forward_hook(ran) for m in names]
     for m in model.modules():
@@ -79,43 +79,44 @@ def follow(model: nn.Module, batch: tuple[object, ...]) -> Flow:
     finally:
         for hook in hooks:
             hook.remove()
-    for tensor in _tensors(result):
-        direct, after = seen.of(tensor)
-        seen.flow.output.update(direct | after)
+    comes = seen.of(*_tensors(result))
+    seen.flow.output.update(comes.direct | comes.after)
     if not seen.flow.output and seen.flow.layers:  # what follows the last layer was not understood
         seen.flow.output.add(next(reversed(seen.flow.layers)))
     return seen.flow
 
 
-Layers = frozenset[nn.Module]
+class _From(NamedTuple):
+    """Where a tensor comes from."""
+
+    direct: frozenset[nn.Module] = frozenset()  # layers whose output it holds
+    after: frozenset[nn.Module] = frozenset()  # layers whose output came through one activation since
+    gating: frozenset[nn.Module] = frozenset()  # those of `after` whose activation was sigmoid or tanh
+
+    def activated(self, by: str) -> _From:
+        return _From(after=self.direct, gating=self.direct if by in GATING else frozenset())
 
 
 class _Seen(TorchFunctionMode):
-    """Of each tensor: the layers whose output it is, and those whose output came through one activation since."""
+    """Follows tensors through the functions that are called."""
 
     def __init__(self) -> None:
         super().__init__()
         self.flow = Flow({}, set(), set(), set())
         self.inside = 0  # activation modules
-        self.known: dict[
-            int, tuple[Tensor, Layers, Layers]
-        ] = {}  # the tensor is kept so that its id stays its own
-        self.gating: dict[int, Layers] = {}
+        self.known: dict[int, tuple[Tensor, _From]] = {}  # the tensor is kept so that its id stays its own
 
-    def put(self, tensor: Tensor, direct: Layers, after: Layers) -> None:
-        self.known[id(tensor)] = tensor, direct, after
+    def of(self, *tensors: Tensor) -> _From:
+        found = [self.known[id(t)][1] for t in tensors if id(t) in self.known]
+        return _From(*(frozenset().union(*sets) for sets in zip(*found, strict=True))) if found else _From()
 
-    def of(self, *tensors: Tensor) -> tuple[Layers, Layers]:
-        found = [self.known[id(t)] for t in tensors if id(t) in self.known]
-        return frozenset().union(*(f[1] for f in found)), frozenset().union(*(f[2] for f in found))
-
-    def activate(self, name: str, arguments: object, result: object) -> None:
-        direct, _ = self.of(*_tensors(arguments))
-        self.flow.activated.update(direct)
+    def put(self, result: object, comes: _From) -> None:
         for tensor in _tensors(result):
-            self.put(tensor, frozenset(), direct)
-            if name in GATING:
-                self.gating[id(tensor)] = direct
+            self.known[id(tensor)] = tensor, comes
+
+    def activate(self, name: str, comes: _From, result: object) -> None:
+        self.flow.activated.update(comes.direct)
+        self.put(result, comes.activated(name))
 
     def __torch_function__(
         self,
@@ -124,37 +125,29 @@ class _Seen(TorchFunctionMode):
         args: tuple[object, ...] = (),
         kwargs: dict[str, object] | None = None,
     ) -> object:
-        name = getattr(func, "__name__", "")
-        plain = name if name.startswith("__") else name.removesuffix("_")
         inputs = [] if self.inside else _tensors((args, kwargs or {}))
-        direct, after = self.of(*inputs)
+        comes = self.of(*inputs)  # before the call: in place, what goes in comes out
         result = func(*args, **(kwargs or {}))
-        if self.inside or not inputs:
+        if not inputs:
             return result
-        if plain in CALLED:
-            # In place, the tensor that came in is the one that goes out: what it was is in `direct` already.
-            self.flow.activated.update(direct)
-            for tensor in _tensors(result):
-                self.put(tensor, frozenset(), direct)
-                if plain in GATING:
-                    self.gating[id(tensor)] = direct
-            return result
-        if plain in MULTIPLIED and len(inputs) > 1:
-            self._multiplied(inputs)
-        if plain in THROUGH or (plain in MULTIPLIED and len(inputs) == 1):
-            for tensor in _tensors(result):
-                self.put(tensor, direct, after)
+        name = getattr(func, "__name__", "")
+        name = name if name.startswith("__") else name.removesuffix("_")
+        if name in CALLED:
+            self.activate(name, comes, result)
+        elif name in MULTIPLIED:
+            for one, other in (inputs, inputs[::-1]) if len(inputs) == 2 else ():
+                self._gate(self.of(one), other)
+            self.put(result, comes._replace(gating=frozenset()))
         else:
-            for tensor in _tensors(result):
-                self.known.pop(id(tensor), None)  # in place
+            self.put(result, comes if name in THROUGH else _From())
         return result
 
-    def _multiplied(self, inputs: list[Tensor]) -> None:
-        """x * sigmoid(layer(y)) makes a gate of the layer, layer(x) * sigmoid(layer(x)) an activation."""
-        for one, other in (inputs[:2], inputs[1::-1]):
-            gate = self.gating.get(id(one), frozenset())
-            direct, after = self.of(other)
-            self.flow.gates.update(gate - direct - (after if id(other) not in self.gating else frozenset()))
+    def _gate(self, one: _From, other: Tensor) -> None:
+        """x * sigmoid(layer(y)) makes a gate of the layer; layer(x) * sigmoid(layer(x)) is an activation, and
+        scale * tanh(layer(x)) is a scaled one."""
+        if not isinstance(other, nn.Parameter):
+            there = self.of(other)
+            self.flow.gates.update(one.gating - there.direct - (there.after - there.gating))
 
 
 def _tensors(nested: object) -> list[Tensor]:

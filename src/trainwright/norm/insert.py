@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import gcd
 from typing import Literal, get_args
 
 import torch
@@ -10,6 +9,7 @@ from torch import nn
 
 from ..activation.curve import evaluating
 from ._flow import Flow, Ran, follow
+from .replace import parted
 
 __all__ = ["insert_"]
 
@@ -32,7 +32,8 @@ def insert_(model: nn.Module, kind: Kind, *batch: object, groups: int = 32) -> n
         kind: "batch"; "layer" (over the features of a linear layer; over all of a convolution's output, as group norm
             with one group); "group"; "instance" (each channel of each sample, convolutions only).
         batch: what the model takes, as `model(*batch)`; one sample does, on any device, `meta` too.
-        groups: of group norm, at most; each norm takes the largest divisor of its channels that divides `groups`, too.
+        groups: of group norm, at most; each norm takes the largest number that divides both `groups` and its channels
+            and leaves at least two channels a group.
 
     Returns:
         `model` itself. Norms have the layer's device and dtype, and start as scale 1 and shift 0.
@@ -122,7 +123,7 @@ def _fitting(kind: Kind, layer: nn.Module, ran: Ran, groups: int) -> nn.Module:
             channels, affine=True
         )
     else:
-        made = nn.GroupNorm(1 if kind == "layer" else gcd(groups, channels), channels)
+        made = nn.GroupNorm(1 if kind == "layer" else parted(channels, groups), channels)
     return made.to(weight.device, weight.dtype)
 
 
@@ -144,10 +145,7 @@ def _after_linear(kind: Kind, layer: nn.Linear, ran: Ran, groups: int) -> nn.Mod
     if kind == "batch":
         _once(ran)
         return nn.BatchNorm1d(features)
-    parted = gcd(groups, features)
-    while parted > 1 and features // parted < 2:  # a group of one value would be made 0
-        parted = next(g for g in range(parted - 1, 0, -1) if features % g == 0)
-    return nn.GroupNorm(parted, features)
+    return nn.GroupNorm(parted(features, groups), features)
 
 
 def _once(ran: Ran) -> None:

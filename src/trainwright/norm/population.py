@@ -73,8 +73,8 @@ def reestimate_(
         )
     seen = {m: _Moments() for m in norms}
 
-    def look(norm: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-        x = arguments[0].detach()
+    def look(norm: nn.Module, arguments: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
+        x = (arguments[0] if arguments else named["input"]).detach()
         if x.numel() <= x.shape[1]:
             raise ValueError(
                 f"Batch norm `{norms[norm]}` got one value a channel (input of shape {tuple(x.shape)}), which has no "
@@ -83,7 +83,7 @@ def reestimate_(
         seen[norm].add(x)
 
     before = [(buffer, buffer.clone()) for m in norms for buffer in m.buffers(recurse=False)]
-    hooks = [m.register_forward_pre_hook(look) for m in norms]
+    hooks = [m.register_forward_pre_hook(look, with_kwargs=True) for m in norms]
     bare = model._modules.get("_orig_mod") or model  # compiled code need not learn of the hooks
     try:
         with evaluating(model):

@@ -67,10 +67,20 @@ def _like(norm: nn.Module, groups: int) -> nn.GroupNorm:
     channels, eps = norm.num_features, norm.eps
     assert isinstance(channels, int)
     assert isinstance(eps, float)
-    made = nn.GroupNorm(gcd(groups, channels), channels, eps, affine=False)
+    made = nn.GroupNorm(parted(channels, groups), channels, eps, affine=False)
     scale, shift = norm._parameters["weight"], norm._parameters["bias"]
     if isinstance(scale, Tensor):
         made.affine = True
         made.register_parameter("weight", scale)
         made.register_parameter("bias", shift)
     return made.train(norm.training)
+
+
+def parted(channels: int, groups: int) -> int:
+    """How many groups of at least two channels; a group of one channel and one position would always be 0.
+
+    >>> parted(48, 32), parted(32, 32), parted(7, 32), parted(1, 32)
+    (16, 16, 1, 1)
+    """
+    common = gcd(groups, channels)
+    return max((g for g in range(1, common + 1) if common % g == 0 and 2 * g <= channels), default=1)
