@@ -20,8 +20,8 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
+from .clip._shards import is_sharded, local
 from .norm import reestimate_
 from .norm.freeze import is_pinned, with_statistics
 
@@ -136,6 +136,7 @@ class Average:
         Raises:
             ValueError: `weight` gives a number outside [0, 1].
         """
+        _reshard(self.model)
         share = self.weight(self.updates + 1)
         if not 0 <= share <= 1:
             raise ValueError(
@@ -148,7 +149,7 @@ class Average:
                 if p.requires_grad:
                     self.averages[name] = _wide(p.detach()).clone()
                 continue
-            mean, new = _local(old), _local(p.detach())
+            mean, new = local(old), local(p.detach())
             means, news = alike.setdefault((mean.dtype, mean.device), ([], []))
             means.append(mean)
             news.append(new if new.dtype == mean.dtype else new.to(mean.dtype))
@@ -175,20 +176,22 @@ class Average:
         """
         if not self.averages:
             raise ValueError("There is no average yet: call update() after an optimiser's step first.")
+        _reshard(self.model)
         live = {name: p for name, p in self.model.named_parameters() if name in self.averages}
         norms = [m for m in with_statistics(self.model) if not is_pinned(m)] if batches is not None else []
         buffers = [buffer for m in norms for buffer in m.buffers(recurse=False)]
         with torch.no_grad():
-            before = [(t, _local(t).clone()) for t in [*(p.detach() for p in live.values()), *buffers]]
+            before = [(t, local(t).clone()) for t in [*(p.detach() for p in live.values()), *buffers]]
         try:
             self.copy_to_(self.model)
             if batches is not None:
                 reestimate_(self.model, batches, call=call)
             yield self.model
         finally:
+            _reshard(self.model)
             with torch.no_grad():
                 for tensor, old in before:
-                    _local(tensor).copy_(old)
+                    local(tensor).copy_(old)
 
     @torch.no_grad()
     def copy_to_(self, model: nn.Module) -> nn.Module:
@@ -197,6 +200,7 @@ class Average:
         Raises:
             ValueError: a parameter is missing there or has another shape. The model is then as it was.
         """
+        _reshard(model)
         there = dict(model.named_parameters())
         for name, mean in self.averages.items():
             if name not in there or there[name].shape != mean.shape:
@@ -205,7 +209,7 @@ class Average:
                     f"`{name}` of the average has shape {tuple(mean.shape)}; in the model it is {got}."
                 )
         for name, mean in self.averages.items():
-            _local(there[name]).copy_(_local(mean))
+            local(there[name]).copy_(local(mean))
         return model
 
     def state_dict(self) -> dict[str, object]:
@@ -236,7 +240,7 @@ class Average:
                 )
         with torch.no_grad():
             self.averages = {
-                name: mean.clone() if isinstance(mean, DTensor) else mean.to(there[name].device, copy=True)
+                name: mean.clone() if is_sharded(mean) else mean.to(there[name].device, copy=True)
                 for name, mean in averages.items()
             }
         self.updates = updates
@@ -246,6 +250,9 @@ def _wide(p: Tensor) -> Tensor:
     return p.float() if p.dtype in (torch.float16, torch.bfloat16) else p
 
 
-def _local(p: Tensor) -> Tensor:
-    """The shard that lies here; writing into it writes into the parameter."""
-    return p.to_local() if isinstance(p, DTensor) else p
+def _reshard(model: nn.Module) -> None:
+    """Put away the whole weights that `fully_shard` keeps after a forward pass without backward: they are copies."""
+    for m in model.modules():
+        reshard = getattr(m, "reshard", None)  # of torch's FSDPModule
+        if callable(reshard):
+            reshard()

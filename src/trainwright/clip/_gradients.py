@@ -9,8 +9,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import OptState
-from torch.distributed.tensor import DTensor, Partial, Replicate
-from torch.distributed.tensor.placement_types import Placement
+
+from ._shards import is_sharded, local
 
 NonFinite = Literal["skip", "raise", "keep"]
 
@@ -36,19 +36,14 @@ def given(
     found = [p for p in dict.fromkeys(every) if p.grad is not None]
     for p in found:
         grad = p.grad
-        if isinstance(grad, DTensor) and any(placed.is_partial() for placed in grad.placements):
+        if grad is not None and is_sharded(grad) and any(placed.is_partial() for placed in grad.placements):
+            from torch.distributed.tensor import Replicate
+
             whole = [Replicate() if placed.is_partial() else placed for placed in grad.placements]
             p.grad = grad.redistribute(placements=whole)
         elif grad is not None and grad.is_sparse:
             p.grad = grad.coalesce()
     return found
-
-
-def local(grad: Tensor) -> Tensor:
-    """The numbers of a gradient that lie here: a shard's, a sparse one's values."""
-    if isinstance(grad, DTensor):
-        return grad.to_local()
-    return grad._values() if grad.is_sparse else grad
 
 
 def size(grads: list[Tensor], order: float) -> Tensor:
@@ -58,7 +53,7 @@ def size(grads: list[Tensor], order: float) -> Tensor:
     """
     alike: dict[object, list[Tensor]] = {}
     for grad in grads:
-        where = (grad.device_mesh, grad.placements) if isinstance(grad, DTensor) else None
+        where = (grad.device_mesh, grad.placements) if is_sharded(grad) else None
         alike.setdefault((grad.dtype, grad.device, where), []).append(grad)
     norms = [_size_of_alike(tensors, order) for tensors in alike.values()]
     if len(norms) == 1:
@@ -70,9 +65,14 @@ def _size_of_alike(grads: list[Tensor], order: float) -> Tensor:
     """The norm of gradients of one dtype, on one device and spread over ranks in one way."""
     first = grads[0]
     precise = torch.float32 if first.dtype in (torch.float16, torch.bfloat16) else None
-    norm = _joined(torch._foreach_norm([local(grad) for grad in grads], order, dtype=precise), order)
-    if not isinstance(first, DTensor):
+    here = [x for x in map(local, grads) if x.numel()]  # a rank may hold no row of a small tensor
+    empty = [torch.zeros((), dtype=precise or first.dtype, device=first.device)]
+    norm = _joined(torch._foreach_norm(here, order, dtype=precise) if here else empty, order)
+    if not is_sharded(first):
         return norm
+    from torch.distributed.tensor import DTensor, Partial
+    from torch.distributed.tensor.placement_types import Placement
+
     part: Placement = Partial("max" if order == math.inf else "sum")
     spread = [placed if placed.is_replicate() else part for placed in first.placements]
     power = norm if order == math.inf else norm.square()

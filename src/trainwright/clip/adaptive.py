@@ -6,10 +6,10 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 from torch.nn.modules.conv import _ConvTransposeNd
 
 from ._gradients import NonFinite, given, leave_out
+from ._shards import whole
 
 __all__ = ["adaptive_"]
 
@@ -79,8 +79,8 @@ def adaptive_(
         allowed = _norms(p.detach(), axis).clamp_min(eps) * limit
         norm = _norms(p.grad, axis)
         factors.append((allowed / norm).clamp(max=1.0))  # infinite before the clamp where the gradient is 0
-        norms.append(_whole(norm.sum()))
-        clipped.append(_whole((norm > allowed).sum()))
+        norms.append(whole(norm.sum()))
+        clipped.append(whole((norm > allowed).sum()))
         units += norm.numel()
     if not torch.stack(norms).isfinite().all():
         leave_out("adaptive_", held, nonfinite)
@@ -97,7 +97,3 @@ def _norms(x: Tensor, axis: int) -> Tensor:
     others = None if sum(side > 1 for side in x.shape) <= 1 else [d for d in range(x.ndim) if d != axis]
     norms: Tensor = torch.linalg.vector_norm(x, dim=others, keepdim=others is not None, dtype=precise)
     return norms
-
-
-def _whole(x: Tensor) -> Tensor:
-    return x.full_tensor() if isinstance(x, DTensor) else x
