@@ -82,7 +82,8 @@ def parts(model: nn.Module, *batch: object) -> list[nn.Module]:
     """The parts of a model with parameters, from input to output: layers and blocks, as a reader would list them.
 
     Opened are wrappers, lists (`Sequential`, `ModuleList`), and any module that holds more than half of the model's
-    parameters and such a list, as `bert` in a classifier. An entry of a list is one part.
+    parameters and such a list, as `bert` in a classifier. An entry of a list that is no list itself is one part; blocks
+    that are written as `Sequential` fall into their layers, so name them yourself (`layer_rates(order=...)`).
 
     Args:
         model: the model.
