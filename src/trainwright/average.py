@@ -44,8 +44,11 @@ def ema(decay: float) -> Callable[[int], float]:
         ValueError: `decay` is not in [0, 1).
 
     Helps: smooths the last steps' noise without lowering the rate; evaluation is steadier from early on.
+
     Harms: with a decay too near 1 for the length of the training the average lags behind.
+
     Costs: nothing; see `Average`.
+
     Source: Polyak & Juditsky, "Acceleration of stochastic approximation by averaging", 1992; the correction of the
     start as in Kingma & Ba, "Adam", ICLR 2015, section 3.
 
@@ -55,7 +58,9 @@ def ema(decay: float) -> Callable[[int], float]:
     """
     if not 0 <= decay < 1:
         raise ValueError(f"ema() got decay={decay}; it lies in [0, 1), e.g. 0.999.")
-    return lambda k: (1 - decay) / -math.expm1(k * math.log(decay)) if decay else 1.0
+    if decay == 0:
+        return lambda k: 1.0
+    return lambda k: min(1.0, (1 - decay) / -math.expm1(k * math.log(decay)))
 
 
 def equal(k: int) -> float:
@@ -71,8 +76,11 @@ def equal(k: int) -> float:
         ValueError: `k` is below 1.
 
     Helps: stochastic weight averaging: over the last epochs, an update an epoch, at a constant or cyclic rate.
+
     Harms: from the first step on, as it never forgets bad beginnings.
+
     Costs: nothing; see `Average`.
+
     Source: Izmailov et al., "Averaging weights leads to wider optima and better generalization", UAI 2018, algorithm 1.
 
     >>> equal(4)
@@ -98,8 +106,11 @@ class Average:
         ValueError: nothing in the model trains.
 
     Helps: nearly always, most with high rates to the end; for evaluation, for what one ships, as a teacher.
+
     Harms: where the last state is much better than the ones before, as at the end of a rate schedule that goes to 0.
+
     Costs: a float32 copy of what trains; an update is one pass over both. Inside `swapped` a further copy.
+
     Source: Izmailov et al., UAI 2018; Tarvainen & Valpola, "Mean teachers are better role models", NeurIPS 2017.
     Buffers as said differ from both.
 

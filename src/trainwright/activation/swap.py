@@ -35,8 +35,11 @@ def activations(model: nn.Module) -> dict[str, nn.Module]:
         name -> module. Functions called in a `forward` (`F.relu(x)`) are no modules: `functional` finds those.
 
     Helps: to see what `swap_` can reach.
+
     Harms: nowhere.
+
     Costs: a walk over the modules.
+
     Source: `is_activation`.
 
     >>> list(activations(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Softmax(-1))))
@@ -80,8 +83,11 @@ def swap_(
             what is not there; or the model is scripted.
 
     Helps: to try another activation in a model that you did not write; against dead or saturated units.
+
     Harms: a trained model: its weights belong to its old activation. Choose starting weights anew after the swap.
+
     Costs: a walk over the modules, a few milliseconds for 300.
+
     Source: none.
 
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
@@ -146,8 +152,11 @@ def functional(model: nn.Module, *batch: object) -> dict[str, tuple[str, ...]]:
         Exception: what the model raises on this batch.
 
     Helps: to learn what `swap_` left as it was.
+
     Harms: nowhere; gates that are written as functions are listed, too.
+
     Costs: a forward pass, some two times slower than usual.
+
     Source: none.
 
     >>> class Net(nn.Module):

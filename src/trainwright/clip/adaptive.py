@@ -45,8 +45,11 @@ def adaptive_(
             and a gradient is not finite, or the gradients are sparse or still scaled. Gradients are then as they were.
 
     Helps: nets without normalisation at large rates and batches, where one limit does not fit all layers.
+
     Harms: where a layer has to move far from where it starts, such as a head that starts near 0.
+
     Costs: three passes over gradients and two over weights: some times `by_norm_`.
+
     Source: Brock et al., "High-performance large-scale image recognition without normalization", ICML 2021, equation 3,
     with their eps; the output layer is left out as there (section 4.1).
 

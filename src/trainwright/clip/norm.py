@@ -43,9 +43,12 @@ def by_norm_(
         TypeError: a module was given instead of its parameters.
 
     Helps: recurrent nets, transformers, and any training with rare large gradients; the result is worth logging.
+
     Harms: with a limit below the usual norm every step has the same size, and the learning rate means something else.
+
     Costs: one pass over the gradients, and a second where there is something to clip. "skip" and "raise" wait for the
     device.
+
     Source: Pascanu, Mikolov & Bengio, "On the difficulty of training recurrent neural networks", ICML 2013, algorithm
     1. torch divides by the norm plus 1e-6; here the result is the limit itself.
 

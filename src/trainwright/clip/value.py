@@ -39,8 +39,11 @@ def by_value_(
         TypeError: a module was given instead of its parameters.
 
     Helps: against single wild coordinates, as in embeddings of rare words.
+
     Harms: it turns the gradient toward the sign of its elements; prefer `by_norm_`.
+
     Costs: one pass over the gradients, and two more where there is something to clip.
+
     Source: Mikolov, "Statistical language models based on neural networks", thesis 2012, section 3.2.2. As
     `torch.nn.utils.clip_grad_value_` where all is finite.
 

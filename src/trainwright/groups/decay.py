@@ -45,8 +45,11 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object
             FSDP; or a lazy layer has no shape yet.
 
     Helps: wherever weights decay; most with small models and long trainings, where decayed norm scales cost accuracy.
+
     Harms: nowhere known. Some decay embeddings on purpose: add those to the first group.
+
     Costs: a walk over the model, once.
+
     Source: Loshchilov & Hutter, "Decoupled weight decay regularization", ICLR 2019, for the decay; the exceptions as in
     He et al., "Bag of tricks for image classification", CVPR 2019, section 3.1, by type and role instead of by
     name. Zhang et al., "Fixup initialization", ICLR 2019, for its scalars.
@@ -81,8 +84,11 @@ def roles(model: nn.Module) -> dict[str, str]:
         ValueError: the model was flattened by the first FSDP, or a lazy layer has no shape yet.
 
     Helps: to see what `decay_groups` will do, and to build groups of your own.
+
     Harms: nowhere.
+
     Costs: a walk over the model.
+
     Source: none.
 
     >>> roles(nn.Sequential(nn.Embedding(9, 4), nn.LayerNorm(4), nn.Linear(4, 2, bias=False)))

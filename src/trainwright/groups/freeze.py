@@ -24,8 +24,11 @@ def freeze_(module: nn.Module) -> nn.Module:
         `module` itself.
 
     Helps: to train a new head on a pre-trained backbone.
+
     Harms: where the data differ much from those of the pre-training, pinned statistics do not fit them.
+
     Costs: nothing; saves the backward pass and the optimiser's memory.
+
     Source: none. Pinning as in `norm.freeze_`.
 
     >>> import torch
@@ -55,8 +58,11 @@ def thaw_(module: nn.Module) -> nn.Module:
         `module` itself.
 
     Helps: to fine-tune the rest of a model once its head is warm.
+
     Harms: at the head's rate it can destroy what was learnt: use a rate 10 to 100 times smaller, or `layer_rates`.
+
     Costs: nothing.
+
     Source: none.
 
     >>> all(p.requires_grad for p in thaw_(freeze_(nn.Linear(2, 2))).parameters())
@@ -82,8 +88,11 @@ def missing(model: nn.Module, *optimizers: Optimizer) -> list[str]:
         Names; empty where all is well.
 
     Helps: after changing a model (new norms, new activations, a new head, thawed layers).
+
     Harms: nowhere.
+
     Costs: a walk over the parameters.
+
     Source: none.
 
     >>> import torch

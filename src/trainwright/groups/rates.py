@@ -43,8 +43,11 @@ def layer_rates(
         ValueError: a number is out of range, nothing is trainable, or `order` is empty.
 
     Helps: to fine-tune a pre-trained model: early layers, which are general, move less.
+
     Harms: training from scratch, where all layers have as far to go.
+
     Costs: a walk over the model, once; many groups make an optimiser without `foreach` or `fused` slower.
+
     Source: Howard & Ruder, "Universal language model fine-tuning for text classification", ACL 2018, section 3.2
     (factor 1/2.6); Clark et al., "ELECTRA", ICLR 2020, appendix (0.8).
 
@@ -97,8 +100,11 @@ def parts(model: nn.Module, *batch: object) -> list[nn.Module]:
         Exception: what the model raises on this batch.
 
     Helps: to see what `layer_rates` counts as a layer, and to thaw a model from its end.
+
     Harms: nowhere, but look at the result: no rule fits all models.
+
     Costs: a walk over the model, or one forward pass.
+
     Source: none.
 
     >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1)))

@@ -25,8 +25,11 @@ def freeze_(model: nn.Module) -> nn.Module:
             only use the batch's.
 
     Helps: to fine-tune with small batches, or a part of a model beside a frozen one.
+
     Harms: where the new data are far from those of the statistics; `reestimate_` on the new data first, then freeze.
+
     Costs: a call of one line for each norm and pass.
+
     Source: He et al., "Deep residual learning for image recognition", CVPR 2016, section 4.3 (detection with fixed
     statistics).
 
@@ -62,8 +65,11 @@ def thaw_(model: nn.Module) -> nn.Module:
         `model` itself.
 
     Helps: when the last stage of fine-tuning trains everything.
+
     Harms: with small batches: leave them frozen.
+
     Costs: nothing.
+
     Source: none.
 
     >>> net = thaw_(freeze_(nn.BatchNorm1d(3))).train()

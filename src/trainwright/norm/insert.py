@@ -45,9 +45,12 @@ def insert_(model: nn.Module, kind: Kind, *batch: object, groups: int = 32) -> n
             The model is then as it was.
 
     Helps: to train deep plain models, and at larger rates.
+
     Harms: the model's function changes at once, so trained weights need training again. Batch norm harms with small
     batches, in recurrent nets and in most reinforcement learning; biases before it are of no use.
+
     Costs: two forward passes once, holding one pass's outputs in memory; in training a pass over each layer's output.
+
     Source: Ioffe & Szegedy, "Batch normalization", ICML 2015, section 3.2 (before the non-linearity); Ba, Kiros &
     Hinton, "Layer normalization", 2016; Wu & He, "Group normalization", ECCV 2018; Ulyanov et al., "Instance
     normalization", 2016.

@@ -50,8 +50,11 @@ def reestimate_(
 
     Helps: after averaging weights (their statistics are nobody's), after freezing too early, with a momentum too small
     or too large, and where testing is much worse than training.
+
     Harms: nowhere, if the data are those of training, with the same preparation and augmentation.
+
     Costs: a forward pass over `batches`; a few hundred batches do.
+
     Source: Wu & Johnson, "Rethinking 'batch' in batch normalization", arXiv 2105.07576, section 3 ("precise batch
     norm"). They average moments over batches of one size; here batches of any size are merged exactly (Chan, Golub &
     LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979).
@@ -169,8 +172,11 @@ def enough(batches: Iterable[Batch], least: int = 2) -> Iterator[Batch]:
         TypeError: a batch holds no tensor.
 
     Helps: wherever batch norm trains and the number of samples leaves one over.
+
     Harms: the left-out sample is never trained on if the loader does not shuffle.
+
     Costs: nothing.
+
     Source: none.
 
     >>> [len(batch) for batch in enough(torch.zeros(9, 3).split(4))]

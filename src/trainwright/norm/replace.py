@@ -33,8 +33,11 @@ def batch_to_group_(model: nn.Module, groups: int = 32) -> nn.Module:
 
     Helps: with fewer than some 16 samples a batch and device, where batch statistics are noise: detection,
     segmentation, video.
+
     Harms: with large batches batch norm mostly ends better and is faster in testing.
+
     Costs: as batch norm in training; in testing it must compute statistics, which batch norm need not.
+
     Source: Wu & He, "Group normalization", ECCV 2018; 32 groups as there.
 
     >>> net = batch_to_group_(nn.Sequential(nn.Conv2d(3, 48, 3), nn.BatchNorm2d(48)))
