@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import update_bn
 
 from trainwright import norm
+from trainwright.activation.curve import ELEMENTWISE
 
 
 class Plain(nn.Module):
@@ -141,6 +142,20 @@ class TestInsert:
             nn.Linear(3, 4), nn.Sigmoid(), nn.Linear(4, 4), nn.Sigmoid(), nn.Linear(4, 2), nn.Sigmoid()
         )
         assert set(inserted(norm.insert_(model, "batch", torch.randn(2, 3)))) == {"0", "2"}
+
+    @pytest.mark.parametrize("kind", ELEMENTWISE, ids=lambda kind: kind.__name__)
+    def test_all_of_torchs_activations_are_seen(self, kind):
+        act = kind(0.1, 0.2) if kind is nn.Threshold else kind()
+        model = nn.Sequential(nn.Linear(3, 4), act, nn.Linear(4, 2))
+        assert set(inserted(norm.insert_(model, "layer", torch.randn(2, 3)))) == {"0"}
+
+    def test_an_activation_of_ones_own_is_seen(self):
+        class Squared(nn.Module):
+            def forward(self, x):
+                return x.clamp(min=0).square()
+
+        model = nn.Sequential(nn.Linear(3, 4), Squared(), nn.Linear(4, 2))
+        assert set(inserted(norm.insert_(model, "layer", torch.randn(2, 3)))) == {"0"}
 
     def test_attention_is_left_alone(self):
         class Net(nn.Module):

@@ -20,8 +20,8 @@ GATES = (nn.Sigmoid, nn.Hardsigmoid, nn.LogSigmoid)
 """What is mostly a gate or the output: a swap of everything leaves them alone."""
 
 CALLED = frozenset(
-    "celu elu gelu hardshrink hardsigmoid hardswish hardtanh leaky_relu logsigmoid mish prelu relu relu6 rrelu selu "
-    "sigmoid silu softplus softshrink softsign tanh tanhshrink threshold".split()
+    "celu elu gelu hardshrink hardsigmoid hardswish hardtanh leaky_relu log_sigmoid logsigmoid mish prelu relu relu6 "
+    "rrelu selu sigmoid silu softplus softshrink softsign tanh tanhshrink threshold".split()
 )
 
 
@@ -211,7 +211,7 @@ class _Calls(TorchFunctionMode):
         args: tuple[object, ...] = (),
         kwargs: dict[str, object] | None = None,
     ) -> object:
-        called = getattr(func, "__name__", "").removesuffix("_")
+        called = getattr(func, "__name__", "").strip("_")
         if called in CALLED and self.within and not any(inside for _, inside in self.within):
             here = self.found.setdefault(self.within[-1][0], [])
             if called not in here:

@@ -42,7 +42,7 @@ def by_value_(
 
     Harms: it turns the gradient toward the sign of its elements; prefer `by_norm_`.
 
-    Costs: one pass over the gradients, and two more where there is something to clip.
+    Costs: one pass over the gradients, and on a processor a second where there is something to clip, on a GPU two more.
 
     Source: Mikolov, "Statistical language models based on neural networks", thesis 2012, section 3.2.2. As
     `torch.nn.utils.clip_grad_value_` where all is finite.
@@ -67,6 +67,12 @@ def by_value_(
         if value <= limit:
             return largest
     here = [local(grad) for grad in grads]
-    torch._foreach_clamp_min_(here, -limit)
-    torch._foreach_clamp_max_(here, limit)
+    if all(
+        grad.device.type == "cpu" for grad in here
+    ):  # one pass each, where foreach has no kernel of its own
+        for grad in here:
+            grad.clamp_(-limit, limit)
+    else:
+        torch._foreach_clamp_min_(here, -limit)
+        torch._foreach_clamp_max_(here, limit)
     return largest

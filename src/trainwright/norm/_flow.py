@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import is_dataclass
 from typing import NamedTuple
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.overrides import TorchFunctionMode
 
-from ..activation.curve import evaluating, is_activation
+from ..activation.curve import ELEMENTWISE, evaluating, is_activation
 from ..activation.swap import CALLED
 
 GATING = frozenset("sigmoid hardsigmoid tanh".split())
@@ -25,6 +26,7 @@ THROUGH = frozenset(
 )
 """What a signal passes through on its way from a layer to an activation or to the output."""
 
+Plain = (int, float, str, bool, type(None))
 MULTIPLIED = frozenset("mul __mul__ __rmul__ __imul__".split())
 
 
@@ -69,8 +71,8 @@ def follow(model: nn.Module, batch: tuple[object, ...]) -> Flow:
         seen.activate(type(module).__name__.lower(), seen.of(*_tensors(arguments)), output)
 
     hooks = [m.register_forward_hook(ran) for m in names]
-    for m in model.modules():
-        if is_activation(m):
+    for m in model.modules():  # of torch's own activations the functions are seen
+        if not isinstance(m, ELEMENTWISE) and is_activation(m):
             hooks += [m.register_forward_pre_hook(enter), m.register_forward_hook(leave)]
     bare = model._modules.get("_orig_mod") or model
     try:
@@ -125,13 +127,15 @@ class _Seen(TorchFunctionMode):
         args: tuple[object, ...] = (),
         kwargs: dict[str, object] | None = None,
     ) -> object:
-        inputs = [] if self.inside else _tensors((args, kwargs or {}))
+        if self.inside:
+            return func(*args, **(kwargs or {}))
+        inputs = _tensors(args) + _tensors(kwargs) if kwargs else _tensors(args)
         comes = self.of(*inputs)  # before the call: in place, what goes in comes out
         result = func(*args, **(kwargs or {}))
         if not inputs:
             return result
         name = getattr(func, "__name__", "")
-        name = name if name.startswith("__") else name.removesuffix("_")
+        name = name if name.startswith("__") else name.strip("_")
         if name in CALLED:
             self.activate(name, comes, result)
         elif name in MULTIPLIED:
@@ -153,7 +157,14 @@ class _Seen(TorchFunctionMode):
 def _tensors(nested: object) -> list[Tensor]:
     if isinstance(nested, Tensor):
         return [nested]
-    if isinstance(nested, Mapping):
-        nested = list(nested.values())
-    leaves = torch.utils._pytree.tree_leaves(nested)
-    return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    if isinstance(nested, dict):
+        return _tensors([*nested.values()])
+    if isinstance(nested, list | tuple):
+        found = []
+        for part in nested:
+            if isinstance(part, Tensor):
+                found.append(part)
+            elif not isinstance(part, Plain):
+                found += _tensors(part)
+        return found
+    return _tensors(vars(nested)) if is_dataclass(nested) else []

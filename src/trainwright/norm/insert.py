@@ -83,7 +83,9 @@ def insert_(model: nn.Module, kind: Kind, *batch: object, groups: int = 32) -> n
         raise ValueError(_nothing(model, flow))
     norms = {layer: _fitting(kind, layer, flow.layers[layer], groups) for layer in chosen}
     places = [(m, key, child) for m in model.modules() for key, child in m._modules.items() if child in norms]
-    wrapped = {layer: nn.Sequential(layer, norm).train(layer.training) for layer, norm in norms.items()}
+    wrapped = {layer: nn.Sequential(layer, norm) for layer, norm in norms.items()}
+    for layer, norm in norms.items():
+        wrapped[layer].training = norm.training = layer.training
     for holder, key, layer in places:
         holder._modules[key] = wrapped[layer]
     try:
@@ -103,8 +105,9 @@ def insert_(model: nn.Module, kind: Kind, *batch: object, groups: int = 32) -> n
 def _fitting(kind: Kind, layer: nn.Module, ran: Ran, groups: int) -> nn.Module:
     """The norm for what a layer puts out, or a refusal."""
     weight = next(layer.parameters())
+    device, dtype = weight.device, weight.dtype
     if isinstance(layer, nn.Linear):
-        return _after_linear(kind, layer, ran, groups).to(weight.device, weight.dtype)
+        return _after_linear(kind, layer, ran, groups)
     channels, sides = layer.out_channels, ran.shape[2:]
     assert isinstance(channels, int)
     dimensions = weight.ndim - 2
@@ -112,28 +115,27 @@ def _fitting(kind: Kind, layer: nn.Module, ran: Ran, groups: int) -> nn.Module:
         raise ValueError(
             f"`{ran.name}` puts out {ran.shape}, one sample without a batch; give insert_() a batch of samples."
         )
-    made: nn.Module
     if kind == "batch":
         _once(ran)
-        made = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)[dimensions - 1](channels)
-    elif kind == "instance":
+        batch_norm = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)[dimensions - 1]
+        return batch_norm(channels, device=device, dtype=dtype)
+    if kind == "instance":
         if all(side == 1 for side in sides):
             raise ValueError(
                 f"`{ran.name}` puts out {ran.shape}: one value a channel and sample, which instance norm would "
                 f'make 0. Take "batch" or "group".'
             )
-        made = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)[dimensions - 1](
-            channels, affine=True
-        )
-    else:
-        made = nn.GroupNorm(1 if kind == "layer" else parted(channels, groups), channels)
-    return made.to(weight.device, weight.dtype)
+        instance_norm = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)[dimensions - 1]
+        return instance_norm(channels, affine=True, device=device, dtype=dtype)
+    return nn.GroupNorm(
+        1 if kind == "layer" else parted(channels, groups), channels, device=device, dtype=dtype
+    )
 
 
 def _after_linear(kind: Kind, layer: nn.Linear, ran: Ran, groups: int) -> nn.Module:
-    features = layer.out_features
+    features, device, dtype = layer.out_features, layer.weight.device, layer.weight.dtype
     if kind == "layer":
-        return nn.LayerNorm(features)
+        return nn.LayerNorm(features, device=device, dtype=dtype)
     if kind == "instance":
         raise ValueError(
             f"`{ran.name}` is a linear layer: it has one value a channel and sample, which instance norm would "
@@ -142,13 +144,12 @@ def _after_linear(kind: Kind, layer: nn.Linear, ran: Ran, groups: int) -> nn.Mod
     if len(ran.shape) != 2:
         raise ValueError(
             f"`{ran.name}` puts out {ran.shape}: its features are the last axis, and {kind} norm takes the second for "
-            "channels. "
-            f'Take "layer".'
+            f'channels. Take "layer".'
         )
     if kind == "batch":
         _once(ran)
-        return nn.BatchNorm1d(features)
-    return nn.GroupNorm(parted(features, groups), features)
+        return nn.BatchNorm1d(features, device=device, dtype=dtype)
+    return nn.GroupNorm(parted(features, groups), features, device=device, dtype=dtype)
 
 
 def _once(ran: Ran) -> None:
