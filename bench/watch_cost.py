@@ -3,11 +3,13 @@
     python bench/watch_cost.py            # all models, all variants that are installed: some 15 minutes
     python bench/watch_cost.py --fast     # two models, ours and the control: under a minute
 
-Two copies of a model train side by side in one process, one bare, one under the variant, a step of each in
-random order; the clock is this thread's CPU time, so that other processes do not count. The figure is the
-ratio of the sums (the cost of watching is spread unevenly over steps) with a 95 % bootstrap interval over
-blocks of 20 pairs. "bare" is the control: a second bare copy. Peak memory is measured in processes of their
-own: the whole resident set, interpreter and torch included. Results go to bench/results/watch_cost.json.
+A model trains in one process, five steps watched and five bare in turns, which goes first drawn at random; the
+clock is this thread's CPU time, so that other processes do not count. One model, because two copies of the
+same one differ by up to 4 % for good, by where their weights happen to lie in memory; only tools that cannot
+be silenced get a copy of their own beside the bare one. The figure is the ratio of the sums (the cost of watching is
+spread unevenly over steps) with a 95 % bootstrap interval over turns. "bare" is the control: a variant that does
+nothing. Peak memory is measured in processes of their own: the whole resident set, interpreter and torch
+included. Results go to bench/results/watch_cost.json.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ import torch
 from torch import Tensor, nn
 
 HERE = Path(__file__).parent
-BLOCK = 20
+TURN = 5
+"""Steps watched, or bare, in a row: a reading leaves caches cold for the step after it, too."""
 Step = Callable[[], Tensor]
 
 
@@ -115,7 +118,7 @@ def deep() -> tuple[nn.Module, Tensor, Tensor]:
 
 
 MODELS = {"mlp": mlp, "cnn": cnn, "lstm": lstm, "gpt": gpt, "deep": deep}
-PAIRS = {"mlp": 1500, "cnn": 100, "lstm": 100, "gpt": 240, "deep": 500}
+PAIRS = {"mlp": 3000, "cnn": 150, "lstm": 150, "gpt": 400, "deep": 800}
 
 
 def training(name: str) -> Step:
@@ -137,40 +140,52 @@ def training(name: str) -> Step:
 
 
 class Variant:
-    """Something that watches. It is on only during its own copy's steps."""
+    """Something that watches, on only while its own steps are made; where it cannot be `silenced`, it has a
+    model of its own."""
 
     def __init__(
         self,
         on: Callable[[], object] = lambda: None,
         off: Callable[[], object] = lambda: None,
         notes: Callable[[], dict[str, object]] = dict,
+        *,
+        silenced: bool = False,
     ):
-        self.on, self.off, self.notes = on, off, notes
+        self.on, self.off, self.notes, self.silenced = on, off, notes, silenced
+
+
+DEAF = ("zeroed", "loss_called", "before_backward", "after_backward")
 
 
 def trainwright(overhead: float) -> Callable[[str], tuple[Step, Variant]]:
-    """trainwright with a budget, silent while the bare copy steps: that then pays for six empty calls, some
-    3 us."""
+    """trainwright with a budget, deaf in the bare steps: those still pay for six empty calls, some 3 us. (Taking
+    the hooks off torch and putting them back makes Python forget what it knows of `nn.Module`, some 1 ms.)"""
 
     def make(name: str) -> tuple[Step, Variant]:
-        from trainwright.observe import watching
+        from trainwright.observe.attach import attach
+        from trainwright.observe.recorder import Recorder
+        from trainwright.observe.store import Writer
 
-        session = watching.Session(None, overhead=overhead, stop_after=None, eager_probe=False, say=print)
-        session.attach((), ())
-        recorder = session.recorder
-        assert recorder is not None
+        recorder = Recorder(Writer(None), overhead=overhead)
+        attach(recorder)
         step = training(name)
-        armed = [False]
+        armed = [True]
 
         def on() -> None:
+            for name in DEAF:
+                vars(recorder).pop(name, None)
             recorder.guard.closed = False
             if armed[0]:
                 recorder._arm()
-            recorder._last_end_ns = time.perf_counter_ns()  # what lay between belongs to the other copy
+            else:
+                recorder._begin_window(read=False)
+            recorder._last_end_ns = time.perf_counter_ns()  # what lay between was not watched
 
         def off() -> None:
             armed[0] = recorder.reader.armed is not None
             recorder.reader.disarm()
+            recorder.leave_lane()
+            vars(recorder).update(dict.fromkeys(DEAF, lambda *_: None))
             recorder.guard.closed = True
 
         off()
@@ -184,14 +199,14 @@ def trainwright(overhead: float) -> Callable[[str], tuple[Step, Variant]]:
                 "start-up s": facts["startup_s"],
             }
 
-        return step, Variant(on, off, notes)
+        return step, Variant(on, off, notes, silenced=True)
 
     return make
 
 
 def bare(name: str) -> tuple[Step, Variant]:
     """The control."""
-    return training(name), Variant()
+    return training(name), Variant(silenced=True)
 
 
 def naive(name: str) -> tuple[Step, Variant]:
@@ -222,7 +237,9 @@ def naive(name: str) -> tuple[Step, Variant]:
 def anomaly(name: str) -> tuple[Step, Variant]:
     """torch.autograd.set_detect_anomaly(True)."""
     return training(name), Variant(
-        lambda: torch.autograd.set_detect_anomaly(True), lambda: torch.autograd.set_detect_anomaly(False)
+        lambda: torch.autograd.set_detect_anomaly(True),
+        lambda: torch.autograd.set_detect_anomaly(False),
+        silenced=True,
     )
 
 
@@ -287,8 +304,8 @@ VARIANTS: dict[str, Callable[[str], tuple[Step, Variant]]] = {
 
 def compare(name: str, variant: str, pairs: int) -> dict[str, object]:
     """Ratio of the time of steps under a variant over bare ones."""
-    reference = training(name)
     step, watch = VARIANTS[variant](name)
+    reference = step if watch.silenced else training(name)
     order = random.Random(0)
 
     def timed(do: Step) -> float:
@@ -296,34 +313,34 @@ def compare(name: str, variant: str, pairs: int) -> dict[str, object]:
         do()
         return (time.thread_time_ns() - start) / 1e9
 
-    def watched() -> float:
+    def watched() -> list[float]:
         watch.on()
-        seconds = timed(step)
+        seconds = [timed(step) for _ in range(TURN)]
         watch.off()
         return seconds
 
-    warm = max(20, min(120, pairs // 5))  # the start-up readings fall here
-    rows = []
-    for i in range(warm + pairs):
-        a_first = order.random() < 0.5
-        a = timed(reference) if a_first else 0.0
+    warm = max(20, min(120, pairs // 5)) // TURN  # the start-up readings fall here
+    turns = []
+    for i in range(warm + pairs // TURN):
+        bare_first = order.random() < 0.5
+        a = [timed(reference) for _ in range(TURN)] if bare_first else []
         b = watched()
-        a = a or timed(reference)
+        a = a or [timed(reference) for _ in range(TURN)]
         if i >= warm:
-            rows.append((a, b))
-    times = np.array(rows)
-    size = max(1, min(BLOCK, pairs // 8))
-    blocks = times[: len(times) // size * size].reshape(-1, size, 2).sum(axis=1)
-    draw = np.random.default_rng(0).integers(0, len(blocks), (2000, len(blocks)))
-    ratios = blocks[draw, 1].sum(axis=1) / blocks[draw, 0].sum(axis=1)
+            turns.append((a, b))
+    times = np.array(turns)  # (turns, bare or watched, steps)
+    sums = times.sum(axis=2)
+    draw = np.random.default_rng(0).integers(0, len(sums), (2000, len(sums)))
+    ratios = sums[draw, 1].sum(axis=1) / sums[draw, 0].sum(axis=1)
+    plain = np.median(times, axis=(0, 2))
     return {
         "model": name,
         "variant": variant,
         "pairs": pairs,
-        "bare ms": round(float(np.median(times[:, 0])) * 1e3, 3),
-        "ratio": round(float(times[:, 1].sum() / times[:, 0].sum()), 4),
+        "bare ms": round(float(plain[0]) * 1e3, 3),
+        "ratio": round(float(sums[:, 1].sum() / sums[:, 0].sum()), 4),
         "interval": [round(float(q), 4) for q in np.quantile(ratios, [0.025, 0.975])],
-        "median pair": round(float(np.median(times[:, 1] / times[:, 0])), 4),
+        "of medians": round(float(plain[1] / plain[0]), 4),
         **watch.notes(),
     }
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from . import report, rules
 from .core import Finding, Rule, Run
 from .observe import frames, watching
 
@@ -72,6 +71,8 @@ class Watch:
             which: the rules to ask; all if not given.
             thresholds: by rule and name, in place of the defaults: `{"dead-units": {"share": 0.5}}`.
         """
+        from . import rules  # not before they are wanted: rules and report are some 8 MB
+
         return rules.diagnose(self.run(), rules.ALL if which is None else tuple(which), thresholds or {})
 
     def report(self, path: Path | str) -> Path:
@@ -81,6 +82,8 @@ class Watch:
         return path
 
     def _html(self) -> str:
+        from . import report, rules
+
         run = self.run()
         return report.html(run, rules.diagnose(run), rules.ALL)
 

@@ -42,8 +42,8 @@ class Listener(Protocol):
     def scheduler_made(self, scheduler: object) -> None: ...
     def before_backward(self, tensors: object) -> None: ...
     def after_backward(self) -> None: ...
-    def before_step(self, optimizer: Optimizer, closure: bool) -> None: ...
-    def after_step(self, optimizer: Optimizer) -> None: ...
+    def before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None: ...
+    def after_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None: ...
     def loss_called(
         self,
         kind: str,
@@ -209,14 +209,8 @@ def attach(to: Listener) -> ExitStack:
 
     undo.callback(_replace_imported(replaced).close)
 
-    def before_step(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        # Whether it was given a function that makes the gradients; `args` begin with the optimiser.
-        to.before_step(optimizer, (args[1] if len(args) > 1 else kwargs.get("closure")) is not None)
-
-    undo.callback(register_optimizer_step_pre_hook(before_step).remove)
-    undo.callback(
-        register_optimizer_step_post_hook(lambda optimizer, args, kwargs: to.after_step(optimizer)).remove
-    )
+    undo.callback(register_optimizer_step_pre_hook(to.before_step).remove)
+    undo.callback(register_optimizer_step_post_hook(to.after_step).remove)
     return undo
 
 

@@ -7,6 +7,7 @@ more often than that: their cost goes to a start-up allowance, is bounded, and i
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from math import ceil, log2
 from statistics import median
@@ -18,6 +19,8 @@ STARTUP_STEPS = frozenset({0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96}) | {
     step for k in range(7, 40) for step in (2**k, 3 * 2 ** (k - 1))
 }
 """Read while the start-up allowance lasts: nearly all of the first ten steps, then two an octave."""
+
+_STARTUP_ORDER = sorted(STARTUP_STEPS)
 
 KEPT = 0.6
 """The part of the budget that is planned with; the rest is for what cannot be measured from inside, such as
@@ -112,17 +115,19 @@ class Budget:
         planned = KEPT * self.share * self.elapsed_s
         return self.read_s + self.expected_s <= max(planned - self.noted_s, READINGS * planned)
 
-    def plain_step(self, wall_s: float, own_s: float, following: int) -> bool:
-        """`step_took` of a step that was not read, and `allows` of the following one: nearly every step's lot."""
-        cost, clean = own_s + UNSEEN_S, max(0.0, wall_s - own_s)
-        self.steps += 1
+    def plain_steps(self, wall_s: float, own_s: float, steps: int) -> None:
+        """`step_took` of so many steps together that were not read."""
+        cost, clean = own_s / steps + UNSEEN_S, max(0.0, wall_s - own_s) / steps
+        self.steps += steps
         self.step_times.append(clean)
         self.fixed.append(cost)
-        self.noted_s += cost
-        self.elapsed_s += clean
-        if following % self._stride and following not in STARTUP_STEPS:
-            return False
-        return self.allows(following)
+        self.noted_s += cost * steps
+        self.elapsed_s += clean * steps
+
+    def steps_until_read(self, step: int) -> int:
+        """How many steps from `step` on will not be read, as is known of that one."""
+        of_startup = _STARTUP_ORDER[bisect_right(_STARTUP_ORDER, step)]
+        return min((step // self._stride + 1) * self._stride, of_startup) - step
 
     def _every(self) -> float:
         """Steps between two readings that the budget can pay for."""

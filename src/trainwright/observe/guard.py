@@ -25,6 +25,7 @@ class Guard:
         self.busy = False  # with a handler; what that calls, and other threads meanwhile, is not heard
         self.forked = False  # this process is a child of the one that is watched
         self.off: set[str] = set()
+        self.settle: Callable[[], None] = lambda: None  # what must be done before a handler may go on
         self.own_ns = 0  # spent in handlers since the last step's end
         self.began_ns = 0  # when the handler that runs now was entered
         self.said: list[dict[str, str]] = []
@@ -54,6 +55,17 @@ S = TypeVar("S", bound=Watcher)
 
 def guarded(handler: Callable[Concatenate[S, P], None]) -> Callable[Concatenate[S, P], None]:
     """Make a method a handler: what fails in it is caught, reported once, and the run goes on."""
+    return _guarded(handler, settles=True)
+
+
+def aside(handler: Callable[Concatenate[S, P], None]) -> Callable[Concatenate[S, P], None]:
+    """The same, of one that does not need to know how far the training is."""
+    return _guarded(handler, settles=False)
+
+
+def _guarded(
+    handler: Callable[Concatenate[S, P], None], *, settles: bool
+) -> Callable[Concatenate[S, P], None]:
     name = handler.__name__
 
     @functools.wraps(handler)
@@ -65,6 +77,8 @@ def guarded(handler: Callable[Concatenate[S, P], None]) -> Callable[Concatenate[
         guard.began_ns = time.perf_counter_ns()
         compile_ = callback(None)  # none of what we call becomes a graph
         try:
+            if settles:
+                guard.settle()
             handler(self, *args, **kwargs)
         except Exception as error:
             guard.failed(name, error)
@@ -87,4 +101,4 @@ def in_a_mode() -> bool:
     )
 
 
-skip(guarded)
+skip(guarded, aside, _guarded)

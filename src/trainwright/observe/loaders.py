@@ -52,10 +52,18 @@ class Loaders:
         if known is not None and not ended:
             known.batches += 1
 
-    def stepped(self) -> None:
-        """The optimiser has stepped: on the batch handed out last."""
+    def another(self, iterator: object) -> bool:
+        """Whether the batch handed out is another of the pass under way, which is then all there is to note."""
+        known = self._of_iterator.get(id(iterator))
+        if known is None or known is not self._current:
+            return False
+        known.batches += 1
+        return True
+
+    def stepped(self, steps: int = 1) -> None:
+        """The optimiser has stepped: on the batch handed out last, so many times on those of its pass."""
         if self._current is not None:
-            self._current.steps += 1
+            self._current.steps += steps
             self.passes = self._current.passes
 
     def on_training_data(self) -> bool:

@@ -30,7 +30,7 @@ class LossBook:
         self.calls: list[losses.Call] = []
         self.scale = 1.0  # by what the loss was multiplied before backward, at the step that is read
         self._sums: dict[tuple[str, int], list[float | Tensor]] = {}
-        self._places: dict[tuple[str, int], str] = {}
+        self.places: dict[tuple[str, int], str] = {}  # of lines that call backward, the name of each
         self._valid: dict[str, list[float]] = {}
         # The loss is one call of one known function, so that its constant reference is comparable.
         self.comparable = True
@@ -38,7 +38,7 @@ class LossBook:
     def begin_anew(self) -> None:
         """Another model is trained from now on."""
         self.losses.known.clear()
-        self._places.clear()
+        self.places.clear()
         self._sums.clear()
         self.comparable = True
 
@@ -112,8 +112,8 @@ class LossBook:
 
     def line(self, *, read: bool) -> tuple[str, int]:
         """The line that called backward: looked up where a step is read, and where it tells losses apart."""
-        if not read and len(self._places) == 1:
-            return next(iter(self._places))
+        if not read and len(self.places) == 1:
+            return next(iter(self.places))
         return sites.line_of_call(5)
 
     def note(self, line: tuple[str, int], inner: Tensor, terms: float | Tensor, *, closure: bool) -> float:
@@ -134,41 +134,21 @@ class LossBook:
             plain = inner if type(inner) is Tensor else here(inner)
             value = plain.item() / float(terms)
         self._sums.setdefault(line, []).append(value)
-        if line not in self._places:
-            self._places[line] = f"{os.path.basename(line[0])}:{line[1]}" if self._places else ""
-            self.comparable = self.comparable and len(self._places) == 1
+        if line not in self.places:
+            self.places[line] = f"{os.path.basename(line[0])}:{line[1]}" if self.places else ""
+            self.comparable = self.comparable and len(self.places) == 1
         return value if isinstance(value, float) else 0.0
 
-    def plain(self, root: Tensor) -> float | None:
-        """Add the loss of a backward of the commonest kind: one loss, called once, that backward starts from.
-
-        Returns:
-            its value; `None`, and nothing is added, where it is otherwise.
-        """
-        calls = self.calls
-        if len(calls) != 1 or calls[0].result is not root or len(self._places) != 1 or not root.is_cpu:
-            return None
-        calls.clear()
-        value = root.item()
-        (line,) = self._places
+    def add(self, value: float) -> None:
+        """Add a backward's loss to its step, by the one line that calls backward."""
+        (line,) = self.places
         self._sums.setdefault(line, []).append(value)
-        return value
-
-    def one(self) -> float | None:
-        """The step's loss where it is a single number; the books are then closed on it."""
-        if len(self._sums) != 1 or len(self._places) != 1 or self._valid:
-            return None
-        (seen,) = self._sums.values()
-        if len(seen) != 1 or not isinstance(seen[0], float):
-            return None
-        self._sums.clear()
-        return seen[0]
 
     def close(self) -> dict[str, Reading]:
         """What was noted, by signal; the books begin anew."""
         noted: dict[str, Reading] = {}
         if self._sums:
-            places = WHOLE if len(self._places) == 1 else tuple(self._places[line] for line in self._sums)
+            places = WHOLE if len(self.places) == 1 else tuple(self.places[line] for line in self._sums)
             noted["loss"] = (
                 places,
                 [seen[0] if len(seen) == 1 else _mean(seen) for seen in self._sums.values()],

@@ -12,8 +12,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..core import Reading
-
 WAITING = 64
 """Readings of single numbers that may wait on the device before they are fetched together."""
 
@@ -36,9 +34,6 @@ class Outbox:
     def __init__(self, record: Record):
         self._record = record
         self._steps: dict[str, tuple[tuple[str, ...], list[int], list[list[float]]]] = {}
-        self._plain_steps: list[int] = []
-        self._plain_losses: list[float] = []
-        self._same: tuple[Reading, int] = ((), []), 0
         self._waiting: list[tuple[str, int, tuple[str, ...], Tensor]] = []
         self._flying: list[
             tuple[list[tuple[str, int, tuple[str, ...]]], Tensor, torch.cuda.Event | None]
@@ -48,8 +43,6 @@ class Outbox:
         self, signal: str, step: int, places: tuple[str, ...], values: Tensor | Sequence[float | Tensor]
     ) -> None:
         """One reading."""
-        if self._plain_steps:
-            self._settle()
         if not isinstance(values, Tensor):
             numbers = [v for v in values if not isinstance(v, Tensor)]
             if len(numbers) == len(values):
@@ -70,36 +63,20 @@ class Outbox:
         known[1].append(step)
         known[2].append(numbers)
 
-    def put_plain(self, step: int, loss: float, rates: Reading, passes: int) -> None:
-        """A step of which only the loss changed: two numbers are kept, and the rest once for many steps."""
-        if self._steps:  # the record is in the order of the steps
-            self._hand_numbers()
-        if self._same != (rates, passes) or len(self._plain_steps) >= TOGETHER:
-            self._settle()
-            self._same = rates, passes
-        self._plain_steps.append(step)
-        self._plain_losses.append(loss)
-
-    def _settle(self) -> None:
-        """Hand over the plain steps."""
-        steps, self._plain_steps = self._plain_steps, []
-        values, self._plain_losses = self._plain_losses, []
-        if not steps:
-            return
-        (places, rates), passes = self._same
-        self._record.add("loss", steps, ("",), _readings([[v] for v in values]))
-        if places:
-            row = [float(rate) for rate in rates]
-            self._record.add("learning_rate", steps, places, _readings([row] * len(steps)))
+    def put_plain(
+        self, first: int, losses: list[float], rates: list[tuple[float | Tensor, ...]], passes: int
+    ) -> None:
+        """Steps of which no more is known than the loss, and the rate of each group."""
+        self.hand_over()  # the record is in the order of the steps
+        steps = range(first, first + len(losses))
+        self._record.add("loss", steps, ("",), [[v] for v in losses])
+        places = tuple(map(str, range(len(rates[0]))))
+        self._record.add("learning_rate", steps, places, _readings([list(map(float, row)) for row in rates]))
         if passes:
-            self._record.add("epoch", steps, ("",), _readings([[float(passes)]] * len(steps)))
+            self._record.add("epoch", steps, ("",), [[float(passes)]] * len(losses))
 
     def hand_over(self) -> None:
         """Give the record what it has not been given yet."""
-        self._settle()
-        self._hand_numbers()
-
-    def _hand_numbers(self) -> None:
         for signal, (places, steps, rows) in self._steps.items():
             self._record.add(signal, steps, places, _readings(rows))
         self._steps.clear()

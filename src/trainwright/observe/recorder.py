@@ -1,7 +1,8 @@
 """Follows one training by what the hooks tell, and decides which steps are read.
 
 A window runs from one step of the first optimiser to its next. Most windows only note the loss, the rates and
-the time; when the budget allows one to be read, `reader` puts hooks on the layers before it.
+the time, most of those by way of the `lane`; when the budget allows one to be read, `reader` puts hooks on the
+layers before it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from .. import signals
 from ..core import Facts, Moment, Reading, Run, Signal, Training
 from . import graph, sites
 from .budget import Budget
-from .guard import Guard, guarded, in_a_mode
+from .guard import Guard, aside, guarded, in_a_mode
+from .lane import LONGEST, LONGEST_S, Lane
 from .loaders import Loaders
 from .lossbook import WHOLE, LossBook
 from .losses import Losses
@@ -66,6 +68,9 @@ class Recorder:
         self.notes = Notes(self.models, self.loaders, self.losses, self.guard.said)
         self.notes.eager_probe = eager_probe
         self.budget = Budget(overhead)
+        self.lane = Lane()
+        self._detours = 0  # stretches in a row that ended within their first step
+        self.guard.settle = self.leave_lane
         self.book = LossBook(self.losses, self.loaders)
         self._outbox = Outbox(record)
         self.reader = Reader(self.guard, self.models, self.notes, self.book, self._outbox, what)
@@ -95,7 +100,7 @@ class Recorder:
     @property
     def steps(self) -> int:
         """Optimiser steps so far."""
-        return self._step
+        return self._step + len(self.lane.losses)
 
     # What the hooks tell.
 
@@ -127,7 +132,7 @@ class Recorder:
             key = id(whose)
             self.notes.zeroed[key] = self.notes.zeroed.get(key, 0) + 1
 
-    @guarded
+    @aside
     def clipped(self, kind: str, limit: object) -> None:
         self.notes.clipped(kind, limit, sites.line_of_call(4), lambda: sites.site(depth=6))
 
@@ -135,8 +140,13 @@ class Recorder:
     def loader_started(self, loader: Any, iterator: object) -> None:
         self.loaders.started(loader, iterator)
 
-    @guarded
     def batch_loaded(self, iterator: object, ended: bool) -> None:
+        """A batch was handed out, or the pass is over."""
+        if ended or not self.lane.open or not self.loaders.another(iterator):
+            self._batch_loaded(iterator, ended)
+
+    @guarded
+    def _batch_loaded(self, iterator: object, ended: bool) -> None:
         self.loaders.loaded(iterator, ended)
 
     @guarded
@@ -157,12 +167,8 @@ class Recorder:
         kwargs: dict[str, Any],
         result: object,
     ) -> None:
-        """A loss function has been called. In a step that is not read, nothing but its value is wanted."""
-        plain = self.reader.armed is None and self.losses.known and kwargs.get("reduction") != "sum"
-        if plain and type(result) is Tensor and result.requires_grad and torch.is_grad_enabled():
-            if not (self.guard.closed or self.guard.forked):
-                self.book.remember(result)
-        else:
+        """A loss function has been called."""
+        if not (self.lane.open and self.lane.loss_called(result, kwargs)):
             self._loss_called(kind, original, args, kwargs, result)
 
     @guarded
@@ -189,6 +195,8 @@ class Recorder:
 
     def before_backward(self, tensors: object) -> None:
         """Backward is about to start."""
+        if self.lane.open and self.lane.before_backward(tensors):
+            return
         if self.guard.forked and self._reopen is not None:
             try:
                 self._restart()
@@ -205,14 +213,6 @@ class Recorder:
         root = tensors if isinstance(tensors, Tensor) else _only_tensor(tensors)
         if self._depth > 1 or root is None:
             return
-        if self.reader.armed is None and self._primary is not None and self._in_step is None:
-            plain = self.book.plain(root)
-            if plain is not None:
-                self._backwards += 1
-                self._all_backwards += 1
-                if not math.isfinite(plain) and self.notes.non_finite is None:
-                    self.notes.non_finite_loss(self._step, root, {}, self.book.line(read=False))
-                return
         if not self._optimizers and self._backwards == 0:
             self._look_at_leaves(root)
         reader, training = self.reader, self.reader.training
@@ -248,6 +248,9 @@ class Recorder:
 
     def after_backward(self) -> None:
         """Backward has ended, or failed."""
+        if self.lane.open:
+            self.lane.in_backward = False
+            return
         self._depth = max(0, self._depth - 1)
         training = self.reader.training
         if self._depth == 0 and training is not None:
@@ -262,13 +265,12 @@ class Recorder:
             self.reader.keep_weights()
             self.reader.read_gradients(None)
 
-    def before_step(self, optimizer: Optimizer, closure: bool) -> None:
-        """An optimiser is about to step; of one that is known nothing is wanted unless the step is read."""
-        known = optimizer is self._primary and not self.notes.scaler and not self._unseen
-        if known and self.reader.armed is None and not self.guard.closed:
-            self._in_step = optimizer
-        else:
-            self._before_step(optimizer, closure)
+    def before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """An optimiser is about to step: torch's hook."""
+        if self.lane.open and optimizer is self._primary:
+            self.lane.in_step = True
+        else:  # whether it was given a function that makes the gradients; `args` begin with the optimiser
+            self._before_step(optimizer, (args[1] if len(args) > 1 else kwargs.get("closure")) is not None)
 
     @guarded
     def _before_step(self, optimizer: Optimizer, closure: bool) -> None:
@@ -296,11 +298,19 @@ class Recorder:
         if not closure and any(p.grad is not None for g in optimizer.param_groups for p in g["params"]):
             reader.read_gradients(optimizer)
 
-    def after_step(self, optimizer: Optimizer) -> None:
-        """An optimiser has stepped."""
+    def after_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
+        """An optimiser has stepped: torch's hook."""
+        if self.lane.open and self.lane.after_step(optimizer):
+            if self.lane.steps_left == 0:
+                self._stretch_ended()
+            return
         self._after_step(optimizer)
         if self._stop_after is not None:
             self._stop_when_seen_enough(self._stop_after)
+
+    @guarded
+    def _stretch_ended(self) -> None:
+        self._begin_window(read=self.budget.allows(self._step - self._segment))
 
     def _stop_when_seen_enough(self, steps: int) -> None:
         if self._step >= steps and not self.guard.closed:
@@ -352,14 +362,9 @@ class Recorder:
         if was_armed:
             self.notes.replicas.note(self._step, self.models.roots.values(), self.models.parameters)
             reader.disarm()
-        plain = not (was_armed or training.noted or self._device_rates)
-        loss = self.book.one() if plain else None
-        if loss is not None:
-            self._outbox.put_plain(self._step, loss, self._rates_now(), self.loaders.passes)
-        else:
-            self._note_step(training)
-            reader.fire_each_step()
-            self._outbox.send(soon=was_armed)
+        self._note_step(training)
+        reader.fire_each_step()
+        self._outbox.send(soon=was_armed)
         if was_armed:
             self._outbox.collect()
             reader.reset()
@@ -368,20 +373,59 @@ class Recorder:
         self._backwards = 0
         guard, now = self.guard, time.perf_counter_ns()
         own_s, wall_s = (guard.own_ns + now - guard.began_ns) / 1e9, (now - self._last_end_ns) / 1e9
-        following = self._step - self._segment
-        if was_armed:
-            self.budget.step_took(wall_s, own_s, read=True, startup=startup)
-            if self.budget.step_s is not None:
-                training.noted["step_time"] = WHOLE, [self.budget.step_s]
-            read_next = self.budget.allows(following)
-        else:
-            read_next = self.budget.plain_step(wall_s, own_s, following)
+        self.budget.step_took(wall_s, own_s, read=was_armed, startup=startup)
+        if was_armed and self.budget.step_s is not None:
+            training.noted["step_time"] = WHOLE, [self.budget.step_s]
         self._last_end_ns = guard.began_ns = now  # what follows, arming included, is the next step's
         guard.own_ns = 0
-        if now / 1e9 - self._last_flush_s > FLUSH_S:
+        self._begin_window(read=self.budget.allows(self._step - self._segment))
+
+    def _begin_window(self, *, read: bool) -> None:
+        """Decide how the coming step is watched, after all that is to do between two."""
+        if time.perf_counter() - self._last_flush_s > FLUSH_S:
             self._flush()
-        if read_next or self._stop_after is not None:
+        if read or self._stop_after is not None:
             self._arm()
+        elif self._may_take_the_lane():
+            steps = self.budget.steps_until_read(self._step - self._segment)
+            longest = min(LONGEST, int(LONGEST_S / (self.budget.step_s or math.inf)))
+            if min(steps, longest) > 1:
+                self.lane = Lane(self._primary, min(steps, longest))
+
+    def _may_take_the_lane(self) -> bool:
+        """Whether the next steps are likely to be plain ones (see `lane`)."""
+        notes, book = self.notes, self.book
+        one_of_each = len(self._optimizers) == 1 and len(book.places) == 1 and not book.calls
+        ordinary = not (notes.scaler or notes.compile_asked or self._device_rates or self._unseen)
+        # Where a step is never plain, it is tried again only now and then.
+        return one_of_each and ordinary and (self._detours < 3 or self._step % LONGEST == 0)
+
+    def leave_lane(self) -> None:
+        """Take over what was kept in the lane, in the middle of a step as it may be."""
+        if not self.lane.open:
+            return
+        lane, self.lane, training, guard = self.lane, Lane(), self.reader.training, self.guard
+        steps = len(lane.losses)
+        self._detours = 0 if steps else self._detours + 1
+        if steps:
+            self._stepped = True
+            self.loaders.stepped(steps)
+            self._outbox.put_plain(self._step, lane.losses, lane.rates, self.loaders.passes)
+            self._step += steps
+            self._all_backwards += steps
+            own_s = (guard.own_ns + lane.own_ns) / 1e9
+            self.budget.plain_steps((lane.end_ns - self._last_end_ns) / 1e9, own_s, steps)
+            self._last_end_ns, guard.own_ns = lane.end_ns, 0
+            if training is not None:
+                training.step = self._step
+        if lane.result is not None:
+            self.book.remember(lane.result)
+        if lane.value is not None:
+            self.book.add(lane.value)
+            self._backwards += 1
+            self._all_backwards += 1
+        self._depth = int(lane.in_backward)
+        self._in_step = self._primary if lane.in_step else None
 
     def _note_step(self, training: Training) -> None:
         """What is known of the step without reading it."""
@@ -498,6 +542,7 @@ class Recorder:
 
     def so_far(self, ended: Facts) -> Run:
         """The run up to now."""
+        self.leave_lane()
         self._outbox.send()
         self._outbox.collect(wait=True)
         self._outbox.hand_over()
@@ -561,6 +606,7 @@ class Recorder:
     def after_fork(self) -> None:
         """In a forked child: let go of what belongs to the parent, until the child itself trains."""
         self.reader.disarm()
+        self.lane = Lane()
         self.guard.forked = True
 
     def _restart(self) -> None:
