@@ -49,8 +49,8 @@ def ema(decay: float) -> Callable[[int], float]:
 
     Costs: nothing; see `Average`.
 
-    Source: Polyak & Juditsky, "Acceleration of stochastic approximation by averaging", 1992; the correction of the
-    start as in Kingma & Ba, "Adam", ICLR 2015, section 3.
+    Source: Kingma & Ba, "Adam", ICLR 2015, section 7.2 (temporal averaging), with the correction of the start given
+    there.
 
     >>> weight = ema(0.9)
     >>> [round(weight(k), 3) for k in (1, 2, 100)]

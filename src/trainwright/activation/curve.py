@@ -105,8 +105,8 @@ def moments(activation: nn.Module | Function) -> Moments:
 
     Costs: about two milliseconds.
 
-    Source: Poole et al., NeurIPS 2016; Schoenholz et al., "Deep information propagation", ICLR 2017, equations 3 and 5
-    (chi_1 is `slope_square` times the weights' variance).
+    Source: Poole et al., NeurIPS 2016; Schoenholz et al., "Deep information propagation", ICLR 2017 (chi_1 there is
+    `slope_square` times the weights' variance).
 
     >>> [round(x, 4) for x in moments(nn.ReLU())]
     [0.3989, 0.5, 0.5]

@@ -155,7 +155,7 @@ def functional(model: nn.Module, *batch: object) -> dict[str, tuple[str, ...]]:
 
     Harms: nowhere; gates that are written as functions are listed, too.
 
-    Costs: a forward pass, some two times slower than usual.
+    Costs: a forward pass, somewhat slower than usual.
 
     Source: none.
 
@@ -177,7 +177,7 @@ def functional(model: nn.Module, *batch: object) -> dict[str, tuple[str, ...]]:
     handles += [m.register_forward_hook(calls.leave, always_call=True) for m in names]
     try:
         with evaluating(model), torch.random.fork_rng(devices=[]), torch.no_grad(), calls:
-            model(*batch)
+            (model._modules.get("_orig_mod") or model)(*batch)  # compiled code would not be seen
     finally:
         for handle in handles:
             handle.remove()

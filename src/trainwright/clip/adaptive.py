@@ -48,7 +48,7 @@ def adaptive_(
 
     Harms: where a layer has to move far from where it starts, such as a head that starts near 0.
 
-    Costs: three passes over gradients and two over weights: some times `by_norm_`.
+    Costs: three passes over gradients and one over weights, about twice `by_norm_`.
 
     Source: Brock et al., "High-performance large-scale image recognition without normalization", ICML 2021, equation 3,
     with their eps; the output layer is left out as there (section 4.1).

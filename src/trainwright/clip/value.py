@@ -44,7 +44,7 @@ def by_value_(
 
     Costs: one pass over the gradients, and on a processor a second where there is something to clip, on a GPU two more.
 
-    Source: Mikolov, "Statistical language models based on neural networks", thesis 2012, section 3.2.2. As
+    Source: Mikolov, "Statistical language models based on neural networks", thesis, Brno 2012. As
     `torch.nn.utils.clip_grad_value_` where all is finite.
 
     >>> weight = torch.nn.Parameter(torch.zeros(2))

@@ -119,7 +119,7 @@ def parts(model: nn.Module, *batch: object) -> list[nn.Module]:
     handles = [m.register_forward_pre_hook(lambda m, _: entered.append(m)) for m in found]
     try:
         with evaluating(model), torch.random.fork_rng(devices=[]), torch.no_grad():
-            model(*batch)
+            (model._modules.get("_orig_mod") or model)(*batch)  # compiled code need not learn of the hooks
     finally:
         for handle in handles:
             handle.remove()

@@ -30,7 +30,7 @@ def freeze_(model: nn.Module) -> nn.Module:
 
     Costs: a call of one line for each norm and pass.
 
-    Source: He et al., "Deep residual learning for image recognition", CVPR 2016, section 4.3 (detection with fixed
+    Source: He et al., "Deep residual learning for image recognition", CVPR 2016, appendix A (detection with fixed
     statistics).
 
     >>> import torch
