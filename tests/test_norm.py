@@ -157,6 +157,59 @@ class TestInsert:
         model = nn.Sequential(nn.Linear(3, 4), Squared(), nn.Linear(4, 2))
         assert set(inserted(norm.insert_(model, "layer", torch.randn(2, 3)))) == {"0"}
 
+    def test_a_u_net_is_followed_through_its_concatenations(self):
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.out, self.mix = nn.Conv2d(8, 2, 1), nn.Conv2d(16, 8, 3, padding=1)
+                self.up = nn.ConvTranspose2d(16, 8, 2, stride=2)
+                self.down, self.first = (
+                    nn.Conv2d(8, 16, 3, stride=2, padding=1),
+                    nn.Conv2d(3, 8, 3, padding=1),
+                )
+
+            def forward(self, x):
+                x = F.leaky_relu(self.first(x))
+                y = F.leaky_relu(torch.cat([self.up(F.leaky_relu(self.down(x))), x], 1))
+                return self.out(F.leaky_relu(self.mix(y)))
+
+        found = inserted(norm.insert_(Net(), "batch", images()))
+        assert {name: m.num_features for name, m in found.items()} == {
+            "mix": 8,
+            "up": 8,
+            "down": 16,
+            "first": 8,
+        }
+
+    def test_several_outputs_in_a_dictionary_are_outputs(self):
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.encode, self.decode, self.other = nn.Linear(4, 3), nn.Linear(3, 4), nn.Linear(3, 2)
+
+            def forward(self, x):
+                z = self.encode(x).relu()
+                return {"picture": self.decode(z).sigmoid(), "others": [self.other(z)]}
+
+        assert set(inserted(norm.insert_(Net(), "layer", torch.randn(2, 4)))) == {"encode"}
+
+    def test_a_cell_of_gates_is_refused(self):
+        class Cell(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.x, self.h, self.out = nn.Linear(3, 16), nn.Linear(4, 16), nn.Linear(4, 2)
+
+            def forward(self, x):
+                h = c = torch.zeros(len(x), 4)
+                for _ in range(3):
+                    i, f, g, o = (self.x(x) + self.h(h)).chunk(4, 1)
+                    c = c * f.sigmoid() + i.sigmoid() * g.tanh()
+                    h = o.sigmoid() * c.tanh()
+                return self.out(h)
+
+        with pytest.raises(ValueError, match="`x` is a gate, `h` is a gate, `out` gives the output"):
+            norm.insert_(Cell(), "layer", torch.randn(2, 3))
+
     def test_attention_is_left_alone(self):
         class Net(nn.Module):
             def __init__(self):
