@@ -64,9 +64,9 @@ def owner_of(model: nn.Module, names: tuple[str, ...], weight: Tensor) -> Owner 
     here = weight.untyped_storage().data_ptr()
     if any(model.get_parameter(n).untyped_storage().data_ptr() == here for n in names):
         return InPlace(weight.detach())
-    path, parametrized, attribute = names[0].partition(".parametrizations.")
+    path, parametrized, attribute = f".{names[0]}".partition(".parametrizations.")
     if parametrized:
-        return Parametrized(model.get_submodule(path), attribute.split(".")[0])
+        return Parametrized(model.get_submodule(path[1:]), attribute.split(".")[0])
     module = model.get_submodule(names[0].rpartition(".")[0])
     for hook in module._forward_pre_hooks.values():
         name = getattr(hook, "name", None)

@@ -22,15 +22,15 @@ from typing import NamedTuple
 from .follow import Identity, Step
 from .look import Edge, Look, between
 
-BEND = 1.5
-"""Share of the signal, summed over a run, that may be bent before the run is mirrored: a plain net of three sigmoid or
-four ReLU layers lies below it. By experiment: below it nothing is won, far above it nets do not train."""
+BEND = 1.2
+"""Share of the signal, summed over a run, that may be bent before the run is mirrored: a plain net of two sigmoid or
+three ReLU layers lies below it. By experiment: below it nothing is won, far above it nets do not train."""
 CARRIES = 0.95
 """Where more than this share is even, the even part is the signal: a mean over all places of a picture cancels
 the rest."""
-ODD_BEND = 0.25
+ODD_BEND = 0.15
 """The same for what mirroring cannot remove; beyond it, inputs get smaller."""
-SMALLEST = 0.5
+SMALLEST = 0.505
 """No smaller than this: the standard deviation of inputs of an activation."""
 HEAD = 0.55
 """Standard deviation of the model's outputs: a large one costs loss at the start, a small one starves the layers below
@@ -69,7 +69,7 @@ def plan(look: Look, outputs: list[Step], *, draw: bool) -> dict[Identity, Plan]
         for key, branch in inner.items():
             plans[key].std *= max(SMALLEST, sqrt(branch.share))
         for of_key in plans.values():
-            of_key.std *= HEAD if of_key.head else 1
+            of_key.std = min(of_key.std, HEAD) if of_key.head else of_key.std
     return plans
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import UninitializedParameter
 
@@ -19,9 +19,9 @@ def borrowed(model: nn.Module) -> Iterator[None]:
     Afterwards buffers, modes and the random state are as before; parameters, too, if an error goes through.
     """
     modes = {m: m.training for m in model.modules()}
-    buffers: dict[Tensor, Tensor] = {b: b.detach().clone() for b in model.buffers()}
-    weights: dict[Tensor, Tensor] = {p: p.detach().clone() for p in model.parameters()}
-    cards = sorted({t.get_device() for t in (*weights, *buffers) if t.is_cuda})
+    buffers = [(m, n, b, b.detach().clone()) for m in modes for n, b in m._buffers.items() if b is not None]
+    weights = {p: p.detach().clone() for p in model.parameters()}
+    cards = sorted({t.get_device() for t in (*weights, *model.buffers()) if t.is_cuda})
     fast = torch.backends.mha.get_fastpath_enabled()
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(cards))
@@ -34,19 +34,15 @@ def borrowed(model: nn.Module) -> Iterator[None]:
                 m.training = isinstance(m, _BatchNorm)
             yield
         except BaseException:
-            restore(weights)
+            for weight, kept in weights.items():
+                weight.detach().copy_(kept)
             raise
         finally:
             torch.backends.mha.set_fastpath_enabled(fast)
-            restore(buffers)
+            for m, name, buffer, kept in buffers:
+                m._buffers[name] = buffer.copy_(kept)
             for m, mode in modes.items():
                 m.training = mode
-
-
-def restore(values: dict[Tensor, Tensor]) -> None:
-    """Put kept values back where they differ."""
-    for tensor, kept in values.items():
-        tensor.detach().copy_(kept)
 
 
 def check(model: nn.Module, who: str) -> None:
