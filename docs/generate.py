@@ -1,4 +1,5 @@
-"""Writes the pages that come from the code: one a rule, their index, the command line, what was measured, the changes.
+"""Writes the pages that come from the code: one a rule and one a part of the toolkit, their indexes, the command line,
+what was measured, the changes.
 
 mkdocs calls `on_config` and `on_files` (see `hooks` in mkdocs.yml). Nothing is written into the source tree.
 """
@@ -6,12 +7,14 @@ mkdocs calls `on_config` and `on_files` (see `hooks` in mkdocs.yml). Nothing is 
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import trainwright
 from trainwright import cli, report, rules
 
 if TYPE_CHECKING:
@@ -19,14 +22,18 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
 
 ROOT = Path(__file__).parent.parent
+TOOLKIT = (
+    "init activation norm regularize groups clip descent schedule lr_range stopping average curvature"
+).split()
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """List the generated pages in the navigation."""
-    names = [path for path in pages() if path.startswith("rules/")]
     for entry in config.nav or []:
-        if "Rules" in entry:
-            entry["Rules"] = [{"All rules": names[0]}, *({Path(n).stem: n} for n in names[1:])]
+        for title, folder in (("Rules", "rules/"), ("Toolkit", "toolkit/")):
+            if title in entry:
+                first, *others = (path for path in pages() if path.startswith(folder))
+                entry[title] = [{"Overview": first}, *({Path(n).stem: n} for n in others)]
     return config
 
 
@@ -48,6 +55,8 @@ def pages() -> dict[str, str]:
     return {
         "rules/index.md": "\n".join(rules_table()),
         **{f"rules/{rule.name}.md": in_python_markdown(report.page(rule)) for rule in rules.ALL},
+        "toolkit/index.md": "\n".join(toolkit_table()),
+        **{f"toolkit/{name}.md": "\n".join(toolkit_page(name)) for name in TOOLKIT},
         "cli.md": "\n".join(command_line()),
         "measured.md": "\n".join(measured(ROOT / "bench" / "results")),
         "changelog.md": (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
@@ -63,6 +72,77 @@ def rules_table() -> Iterator[str]:
     yield "| --- | --- | --- |"
     for rule in sorted(rules.ALL, key=lambda r: (-r.severity, r.name)):
         yield f"| [{rule.name}]({rule.name}.md) | {rule.severity.name.lower()} | {rule.summary} |"
+
+
+def toolkit_table() -> Iterator[str]:
+    """Every part of the toolkit and what is in it, by the first lines of the docstrings."""
+    yield "# Toolkit\n"
+    yield "Plain functions on torch objects and numbers, for any loop. Those whose name ends in `_` change what they are given."
+    yield "Where torch has it right, the page names torch's own and nothing is added.\n"
+    for name in TOOLKIT:
+        module = getattr(trainwright, name)
+        yield f"## [{name}]({name}.md)\n\n{first_line(module)}\n\n| name | what it gives |\n| --- | --- |"
+        for public in module.__all__:
+            what = getattr(module, public)
+            if inspect.isfunction(what) or inspect.isclass(what):
+                anchor = f"{name}.md#trainwright.{name}.{public}"
+                yield f"| [`{public}`]({anchor}) | {cell(first_line(what))} |"
+        yield ""
+
+
+def toolkit_page(name: str) -> Iterator[str]:
+    """The module's own words, its pictures, and each of its names."""
+    module = getattr(trainwright, name)
+    title, _, rest = inspect.getdoc(module).partition("\n")
+    yield f"# {name}\n\n{title}\n{rest}\n"
+    if name == "schedule":
+        yield from schedule_pictures()
+    for public in module.__all__:
+        what = getattr(module, public)
+        if inspect.isfunction(what) or inspect.isclass(what):
+            yield f"::: trainwright.{name}.{public}\n"
+
+
+def schedule_pictures() -> Iterator[str]:
+    """Each schedule over a run of a hundred steps."""
+    shapes = trainwright.schedule
+    examples = {
+        "constant()": shapes.constant(),
+        "staircase(25)": shapes.staircase(25),
+        "exponential(0.97)": shapes.exponential(0.97),
+        "cosine(100)": shapes.cosine(100),
+        "warm_restarts(14, growth=2)": shapes.warm_restarts(14, growth=2),
+        "cyclical(20)": shapes.cyclical(20),
+        "one_cycle(100)": shapes.one_cycle(100),
+        "warm_up(10, then=cosine(90))": shapes.warm_up(10, then=shapes.cosine(90)),
+        "warm_up_stable_decay(100, warm=10, decay=30)": shapes.warm_up_stable_decay(100, warm=10, decay=30),
+    }
+    yield "## The shapes\n\nFactor of the rate over a run of 100 steps; the dashed lines are 0 and 1.\n"
+    yield '<div class="grid" markdown="0">'
+    for name, factor in examples.items():
+        yield small_curve(name, [factor(step) for step in range(101)])
+    yield "</div>\n"
+
+
+def small_curve(name: str, values: list[float]) -> str:
+    """A curve with its name, as wide as a third of a page."""
+    top = max(1.0, *values)
+    points = " ".join(f"{2 * i:.1f},{84 - 76 * v / top:.2f}" for i, v in enumerate(values))
+    levels = "".join(
+        f'<line x1="0" x2="200" y1="{84 - 76 * v / top:.1f}" y2="{84 - 76 * v / top:.1f}" stroke="currentColor" '
+        f'opacity="0.35" stroke-dasharray="3 3"/>'
+        for v in (0.0, 1.0)
+    )
+    return (
+        f'<figure style="display:inline-block;width:min(300px,100%);margin:.4em"><svg viewBox="-2 0 204 92" role="img" '
+        f'aria-label="{name}">{levels}<polyline points="{points}" fill="none" stroke="#1f78b4" stroke-width="2"/></svg>'
+        f"<figcaption><code>{name}</code></figcaption></figure>"
+    )
+
+
+def first_line(what: object) -> str:
+    """The first sentence of a docstring."""
+    return (inspect.getdoc(what) or "").partition("\n\n")[0].replace("\n", " ")
 
 
 def in_python_markdown(page: str) -> str:

@@ -9,7 +9,8 @@ import trainwright
 
 NAMES = (
     "Evidence Finding Moment Remedy Risk Rule Run Series Severity Signal Training Trial UnreadableRun "
-    "Verdict Watch Where diagnose load report rules signals verdict watch"
+    "Verdict Watch Where activation average clip curvature descent diagnose groups init load lr_range norm "
+    "regularize report rules schedule signals stopping verdict watch"
 ).split()
 
 

@@ -7,7 +7,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import report, rules, signals
+    from . import (
+        activation,
+        average,
+        clip,
+        curvature,
+        descent,
+        groups,
+        init,
+        lr_range,
+        norm,
+        regularize,
+        report,
+        rules,
+        schedule,
+        signals,
+        stopping,
+    )
     from .core import (
         Evidence,
         Finding,
@@ -47,17 +63,32 @@ __all__ = [
     "Verdict",
     "Watch",
     "Where",
+    "activation",
+    "average",
+    "clip",
+    "curvature",
+    "descent",
     "diagnose",
+    "groups",
+    "init",
     "load",
+    "lr_range",
+    "norm",
+    "regularize",
     "report",
     "rules",
+    "schedule",
     "signals",
+    "stopping",
     "verdict",
     "watch",
 ]
 
 if not TYPE_CHECKING:  # a checker reads the imports above, and so still sees a misspelt name
-    _MODULES = ("report", "rules", "signals")
+    _TOOLKIT = (
+        "activation average clip curvature descent groups init lr_range norm regularize schedule stopping"
+    ).split()
+    _MODULES = {*_TOOLKIT, "report", "rules", "signals"}
     _HOMES = {  # of what does not live in core
         "Watch": "watched",
         "watch": "watched",
