@@ -80,3 +80,8 @@ def test_early_readings_are_too_few(readings):
     signals[prediction_spread] = series([0.0] * readings, READ[:readings])
     known = a_loss("mse_loss", target_range=[-3.0, 3.0])
     assert not constant_output(made(signals, losses=[known], targets=a_tensor(), steps=60))
+
+
+@pytest.mark.parametrize(("step", "expected"), [(5, None), (70, Severity.HARM)])
+def test_where_all_is_nan_one_class_for_all_is_no_finding_of_its_own(step, expected):
+    assert severity(0.0, non_finite={"step": step, "handled": False}) is expected

@@ -87,8 +87,9 @@ def constant_output(
         return
     steps, spreads = run[prediction_spread].at()
     last = spreads[steps > 0][-patience:]
-    if len(last) < patience:
-        return
+    broken = run.facts.get("non_finite")
+    if len(last) < patience or (broken and not broken["handled"] and broken["step"] <= steps[-1]):
+        return  # where all is NaN, all samples get one class: `non-finite` says so
     unit = _unit(run, known[0])
     shares = run[majority_share].at()[1][-patience:] if majority_share in run else np.empty(0)
     one_class = len(shares) == patience and bool((shares == 1).all())
