@@ -6,14 +6,15 @@
 Each row is a pair of calls, ours and torch's, on the same model, made in turns in random order in one process (averages
 and optimisers have memory of their own); the clock is this thread's CPU time, so that other processes do not count.
 The ratio is the median over pairs, with its quartiles; where the lower quartile is at most 1 ours is "no slower". The
-rows "twice" are controls. Peak memory is that of a process of its own, above one that only holds the model and its
-gradients. Results go to bench/results/toolkit_speed.json.
+rows "twice" are controls. Peak memory is that of a process of its own, above what the model and its
+gradients hold. Results go to bench/results/toolkit_speed.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import gc
 import json
 import math
 import platform
@@ -30,7 +31,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from trainwright import activation, average, clip, groups, norm, regularize
@@ -57,10 +58,17 @@ class Side(NamedTuple):
 
 
 def refilled(net: nn.Module) -> Call:
-    """Puts the gradients back that a clipping shrank."""
+    """Puts the gradients back that a clipping shrank; they are kept from its first call on."""
     grads = [p.grad for p in net.parameters() if p.grad is not None]
-    kept = [g.clone() for g in grads]
-    return lambda: torch._foreach_copy_(grads, kept)
+    kept: list[Tensor] = []
+
+    def refill() -> None:
+        if kept:
+            torch._foreach_copy_(grads, kept)
+        else:
+            kept.extend(g.clone() for g in grads)
+
+    return refill
 
 
 def clipping(by: Callable[[nn.Module], object]) -> Callable[[nn.Module], Side]:
@@ -219,30 +227,39 @@ def compare(name: str, pairs: int) -> dict[str, object]:
 
 
 def peak(name: str, side: str) -> int:
-    """Peak resident bytes of a process that makes five such calls; `side` is "ours", "torch's" or "model"."""
+    """Most resident MiB in five calls above what the model and its gradients hold; `side` is "ours" or "torch's"."""
     code = f"""
 import sys
 from pathlib import Path
 sys.path.insert(0, {str(HERE)!r})
 import speed, torch
+
+def resident(what):
+    status = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in status if line.startswith(what)).split()[1])
+
 torch.set_num_threads(1)
 net = speed.model()
 _, ours, torchs = speed.ROWS[{name!r}]
-if {side!r} != "model":
-    made = (ours if {side!r} == "ours" else torchs)(net)
-    for _ in range(5):
-        made.run()
-print(next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")))
+Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+before = resident("VmRSS")
+made = ({"ours" if side == "ours" else "torchs"})(net)
+for _ in range(5):
+    made.run()
+print(resident("VmHWM") - before)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return int(done.stdout.split()[-2]) * 1024
+    return round(int(done.stdout) / 1024)
 
 
-def memory(name: str, alone: int) -> dict[str, object]:
-    """Peak memory of both, above the model and its gradients."""
-    mega = 2**20
-    ours, torchs = (round((peak(name, side) - alone) / mega) for side in ("ours", "torch's"))
-    return {"ours": name, "torch's": ROWS[name][0], "ours MiB": ours, "torch's MiB": torchs}
+def memory(name: str) -> dict[str, object]:
+    """Peak memory of both."""
+    return {
+        "ours": name,
+        "torch's": ROWS[name][0],
+        "ours MiB": peak(name, "ours"),
+        "torch's MiB": peak(name, "torch's"),
+    }
 
 
 def surgeries(repeats: int) -> list[dict[str, object]]:
@@ -271,6 +288,7 @@ def surgeries(repeats: int) -> list[dict[str, object]]:
         times = []
         for _ in range(repeats):
             fresh = copy.deepcopy(net)
+            gc.collect()  # else one of the calls pays for all that the process has made so far
             times.append(seconds(Side(lambda call=call, fresh=fresh: call(fresh))) * 1e3)  # type: ignore[misc]
         modules = sum(1 for m in net.modules() if not m._modules)
         row = {
@@ -308,8 +326,7 @@ def main() -> None:
     print_(table("On a model of 300 modules", cut))
     if options.fast:
         return
-    alone = median(peak("clip_grad_norm_ twice (control)", "model") for _ in range(3))
-    held = [memory(name, int(alone)) for name in ROWS]
+    held = [memory(name) for name in ROWS]
     print_(table("Peak memory above the model and its gradients", held))
     results = {
         "title": "What the toolkit costs beside torch's own",
