@@ -55,13 +55,14 @@ def follow(model: nn.Module, batch: tuple[object, ...]) -> Flow:
     }
     seen = _Seen()
 
+    outputs: dict[nn.Module, list[Tensor]] = {}
+
     def ran(layer: nn.Module, arguments: object, output: object) -> None:
-        if isinstance(output, Tensor):
-            before = seen.flow.layers.get(layer)
-            seen.flow.layers[layer] = Ran(
-                names[layer], tuple(output.shape), before.calls + 1 if before else 1
-            )
-            seen.put(output, _From(frozenset({layer})))
+        if isinstance(
+            output, Tensor
+        ):  # its shape is read afterwards: here reading it is a call that is followed
+            outputs.setdefault(layer, []).append(output)
+            seen.known[id(output)] = output, _From(frozenset({layer}))
 
     def enter(module: nn.Module, arguments: object) -> None:
         seen.inside += 1
@@ -81,6 +82,8 @@ def follow(model: nn.Module, batch: tuple[object, ...]) -> Flow:
     finally:
         for hook in hooks:
             hook.remove()
+    for layer, held in outputs.items():
+        seen.flow.layers[layer] = Ran(names[layer], tuple(held[-1].shape), len(held))
     comes = seen.of(*_tensors(result))
     seen.flow.output.update(comes.direct | comes.after)
     if not seen.flow.output and seen.flow.layers:  # what follows the last layer was not understood
@@ -110,6 +113,8 @@ class _Seen(TorchFunctionMode):
 
     def of(self, *tensors: Tensor) -> _From:
         found = [self.known[id(t)][1] for t in tensors if id(t) in self.known]
+        if len(found) == 1:
+            return found[0]
         return _From(*(frozenset().union(*sets) for sets in zip(*found, strict=True))) if found else _From()
 
     def put(self, result: object, comes: _From) -> None:
