@@ -66,7 +66,7 @@ def plain_cnn(depth: int = 30, width: int = 16) -> nn.Module:
     return nn.Sequential(conv(1, width), nn.ReLU(), *body, Head(width))
 
 
-def resnet_plain(blocks: int = 100, width: int = 8) -> nn.Module:
+def resnet_plain(blocks: int = 100, width: int = 16) -> nn.Module:
     """100 residual blocks of two convolutions, no normalisation, half of them at half the resolution."""
 
     def stage(n: int) -> list[nn.Module]:

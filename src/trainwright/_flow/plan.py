@@ -33,8 +33,8 @@ ODD_BEND = 0.15
 SMALLEST = 0.505
 """No smaller than this: the standard deviation of inputs of an activation."""
 HEAD = 0.55
-"""Standard deviation of the model's outputs: a large one costs loss at the start, a small one starves the layers below
-of gradient."""
+"""No smaller than this: the standard deviation of the model's outputs. Otherwise it is the mean square of what the
+output layer receives, at which that layer and those below get gradients of one size: 1 after a norm, 1/2 after ReLU."""
 ENDS = frozenset({"sum", "layer", "attention", "recurrent", "input"})
 """Steps at which a walk back along a signal stops."""
 
@@ -68,8 +68,6 @@ def plan(look: Look, outputs: list[Step], *, draw: bool) -> dict[Identity, Plan]
     if draw:
         for key, branch in inner.items():
             plans[key].std *= max(SMALLEST, sqrt(branch.share))
-        for of_key in plans.values():
-            of_key.std = min(of_key.std, HEAD) if of_key.head else of_key.std
     return plans
 
 

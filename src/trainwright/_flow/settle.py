@@ -90,7 +90,12 @@ class Settle:
         assert isinstance(result, Tensor)
         # Rows have length 1 after a draw, and He's gain asks for a length of sqrt(2).
         he = 1.0 if use.layout == "table" else sqrt(2)
-        factor = he * plan.std if self.by_fans else self.level(plan) / spread(result, key)
+        target = (
+            min(self.level(plan), max(HEAD, rms(use.input) ** 2))
+            if plan.head and self.draw
+            else self.level(plan)
+        )
+        factor = he * plan.std if self.by_fans else target / spread(result, key)
         weight = self.write(use.weight, weight * factor)
         if bias_is_zero and isinstance(self.owner(use.weight), InPlace):
             result = result * factor
@@ -109,7 +114,7 @@ class Settle:
             return result
         if step.key not in self.tables:
             return result
-        factor = HEAD / spread(result, step.key)
+        factor = 1 / spread(result, step.key)
         scale.mul_(factor)
         return result * factor
 
