@@ -204,7 +204,7 @@ class TestNothingToSuggest:
 
     def test_where_nothing_is_to_be_learnt(self):
         none = 0
-        for seed in range(20):
+        for seed in range(10):
             torch.manual_seed(seed)
             net, batches = (
                 nn.Linear(4, 3),
@@ -217,7 +217,7 @@ class TestNothingToSuggest:
             none += found.suggestion is None
             if found.suggestion is None:
                 assert "no rate trains" in found.reason
-        assert none >= 19
+        assert none >= 9
 
     def test_where_it_grows_from_the_beginning(self):
         found = judge(RATES, np.exp((RATES * 1e5).clip(max=50)))
