@@ -108,4 +108,5 @@ def test_the_fans_of_torch_are_off_for_transposed_and_grouped_convolutions(measu
     assert row("stride 2, fan_in of torch").measured == pytest.approx(1 / 4, rel=0.1)
     assert row("8 groups, fan_in of torch").holds
     assert row("8 groups, fan_out of torch").measured == pytest.approx(1 / 8, rel=0.1)
-    assert row("8 groups, fan_out / groups").holds
+    for case in ("stride 1, fan_in", "stride 2, fan_in", "8 groups, fan_out"):
+        assert row(f"{case} of trainwright").holds

@@ -26,7 +26,7 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainwright import activation, regularize
+from trainwright import activation, init, regularize
 
 HERE = Path(__file__).parent
 SEEDS = 5
@@ -233,6 +233,7 @@ def fans_of_torch() -> Iterator[Row]:
         for version, std in (
             ("fan_in of torch", 1 / sqrt(nn.init._calculate_fan_in_and_fan_out(layer.weight)[0])),
             ("fan_in counted", 1 / sqrt(counted_fan_in(layer))),
+            ("fan_in of trainwright's fans", 1 / sqrt(init.fans(layer).fan_in)),
         ):
             nn.init.normal_(layer.weight, std=std)
             yield Row(formula, f"{name}, {version}", "variance out / in", 0.8, 1.25, forward_variance(layer))
@@ -244,7 +245,7 @@ def fans_of_torch() -> Iterator[Row]:
         yield Row(formula, f"8 groups, {version}", "variance out / in", 0.8, 1.25, forward_variance(grouped))
     for version, std in (
         ("fan_out of torch", 1 / sqrt(nn.init._calculate_fan_in_and_fan_out(grouped.weight)[1])),
-        ("fan_out / groups", 1 / sqrt(nn.init._calculate_fan_in_and_fan_out(grouped.weight)[1] / 8)),
+        ("fan_out of trainwright's fans", 1 / sqrt(init.fans(grouped).fan_out)),
     ):
         nn.init.normal_(grouped.weight, std=std)
         back = backward_variance(grouped)

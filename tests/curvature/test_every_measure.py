@@ -140,6 +140,22 @@ class TestEveryMeasure:
             measures()[name](model, cross_entropy, batches)
 
 
+@pytest.mark.parametrize("name", ["noise_scale", "line", "plane"])
+def test_the_callers_autocast_serves_no_weights_of_yesterday(name):
+    torch.manual_seed(1)
+    model, batches = Everything().eval(), [(torch.randn(16, 5), torch.randint(0, 3, (16,))) for _ in range(4)]
+
+    def inside(model, batch):
+        with torch.autocast("cpu", torch.bfloat16):
+            return cross_entropy(model, batch)
+
+    torch.manual_seed(2)
+    expected = measures()[name](model, inside, batches)
+    torch.manual_seed(2)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert equal(expected, measures()[name](model, cross_entropy, batches))
+
+
 def test_the_hessian_is_symmetric_in_train_mode_with_dropout():
     torch.manual_seed(0)
     model, batches = Everything(), [(torch.randn(16, 5), torch.randint(0, 3, (16,))) for _ in range(2)]

@@ -98,6 +98,7 @@ class Objective(Generic[Batch]):
             torch.default_generator.manual_seed(seed)
             if torch.cuda.is_initialized():
                 torch.cuda.manual_seed_all(seed)
+            torch.clear_autocast_cache()  # under the caller's autocast it holds casts of weights that have moved
             yield number(self.who, self.loss(self.model, batch))
 
     def graphs(self) -> Iterator[Sequence[Tensor]]:

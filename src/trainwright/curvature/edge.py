@@ -83,7 +83,8 @@ def stability(
     Harms: as an alarm of its own: full-batch training goes up to a ratio of 1 by itself, stays there and goes on
     learning. And with small batches noise bounds the rate before curvature does: see `noise_scale`.
 
-    Costs: as `eigenvalues`: 20 to 120 training steps; it looks at one end only.
+    Costs: 30 to 50 training steps with one batch, as it looks at one end of the spectrum only; the memory of a copy
+    of the weights for each product.
 
     Source: Cohen, Kaur, Li, Kolter & Talwalkar, "Gradient descent on neural networks typically occurs at the
     edge of stability", ICLR 2021 (SGD, momentum, Nesterov), and Cohen et al., "Adaptive gradient methods at the

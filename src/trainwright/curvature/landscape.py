@@ -82,7 +82,7 @@ def line(
     net and raise a barrier of their own: measure in train mode. Units of two nets may be permuted against each other:
     a barrier between two starts says little.
 
-    Costs: `points` forward passes a batch, about a third of a training step each, and the memory of three state
+    Costs: `points` forward passes a batch, 0.3 to 0.4 of a training step each, and the memory of three state
     dicts.
 
     Source: Goodfellow, Vinyals & Saxe, "Qualitatively characterizing neural network optimization problems", ICLR
