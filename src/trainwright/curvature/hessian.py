@@ -239,7 +239,7 @@ def ends(
             f"{who}() got tolerance={tolerance}, max_products={max_products}; both must be positive."
         )
     most = min(max_products, objective.size)
-    rounding = 16 * torch.finfo(objective.dtype).eps
+    rounding, largest = 16 * torch.finfo(objective.dtype).eps, 0.0
     basis: list[Tensor] = []
     vector = objective.normal()
     diagonal: list[float] = []
@@ -251,12 +251,13 @@ def ends(
         diagonal.append(float(vector @ image))
         image = _orthogonal(image, basis)
         left = float(image.norm())
+        largest = max(largest, abs(diagonal[-1]), left)
+        if len(diagonal) == objective.size or left <= rounding * largest:
+            left = 0.0  # the vectors so far hold every eigenvector that the first one has a part in
         done = len(diagonal) == most
         if done or left == 0 or len(diagonal) % CHECK == 0 or len(diagonal) <= CHECK:
             values, last = _tridiagonal(diagonal, beside)
             scale = float(np.abs(values).max())
-            if len(diagonal) == objective.size or left <= rounding * scale:
-                left = 0.0  # the vectors so far hold every eigenvector that the first one has a part in
             wanted = np.arange(len(values))[-count:]
             if bottom:
                 wanted = np.r_[: min(count, len(values)), wanted]
