@@ -207,8 +207,11 @@ def test_a_refused_swap_leaves_the_model_as_it_was(model, arguments, error, said
 
 
 def test_a_large_model_takes_milliseconds():
-    model = nn.Sequential(*(m for _ in range(150) for m in (nn.Linear(2, 2), nn.ReLU())), nn.Linear(2, 2))
-    start = time.process_time()
-    swap_(model, nn.GELU)
-    assert time.process_time() - start < 0.05
+    times = []
+    for _ in range(3):  # a collection of garbage may fall into one
+        model = nn.Sequential(*(m for _ in range(150) for m in (nn.Linear(2, 2), nn.ReLU())), nn.Linear(2, 2))
+        start = time.thread_time()
+        swap_(model, nn.GELU)
+        times.append(time.thread_time() - start)
+    assert min(times) < 0.05
     assert len(activations(model)) == 150

@@ -312,11 +312,15 @@ class TestInsert:
         assert isinstance(model.up, nn.Linear)
 
     def test_a_large_model_takes_milliseconds(self):
-        model = nn.Sequential(*(m for _ in range(150) for m in (nn.Linear(8, 8), nn.ReLU())), nn.Linear(8, 2))
-        x = torch.randn(2, 8)
-        start = time.process_time()
-        norm.insert_(model, "batch", x)
-        assert time.process_time() - start < 0.25  # alone some 20 ms: see bench/toolkit/speed.py
+        x, times = torch.randn(2, 8), []
+        for _ in range(3):  # a collection of garbage may fall into one
+            model = nn.Sequential(
+                *(m for _ in range(150) for m in (nn.Linear(8, 8), nn.ReLU())), nn.Linear(8, 2)
+            )
+            start = time.thread_time()
+            norm.insert_(model, "batch", x)
+            times.append(time.thread_time() - start)
+        assert min(times) < 0.1  # some 30 ms: see bench/toolkit/speed.py
         assert len(inserted(model)) == 150
 
 
