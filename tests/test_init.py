@@ -474,6 +474,27 @@ class TestModel:
         assert net(x).std().item() == pytest.approx(0.55, abs=0.01)
         assert torch.allclose(net.b @ net.b.T / (net.b @ net.b.T)[0, 0], torch.eye(64), atol=1e-4)
 
+    def test_weights_that_are_not_followed_are_named(self):
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.a, self.b = nn.Parameter(torch.randn(8, 8)), nn.Linear(8, 8)
+
+            def forward(self, x):
+                return F.linear(torch.einsum("bi,io->bo", x, self.a), self.b.weight / self.b.weight.std())
+
+        net, x = Net(), torch.randn(32, 8)
+        before = snapshot(net)
+        net.head = nn.Linear(8, 2)
+        net.forward = lambda x: net.head(Net.forward(net, x))
+        with pytest.warns(
+            UserWarning, match=r"`a` \(used by einsum\), `b.weight` \(used by the forward pass itself\)"
+        ):
+            init.model_(net, x)
+        assert torch.equal(net.a, before["a"])
+        assert torch.equal(net.b.weight, before["b.weight"])
+        assert net(x).std() > 0.5
+
     def test_activations_of_your_own_are_seen(self):
         class Swish(nn.Module):
             def forward(self, x):

@@ -20,6 +20,8 @@ six activations; `trainwright.activation.gain` measures that of any.
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 
@@ -83,6 +85,10 @@ def model_(
     Returns:
         `model` itself. Modes, buffers (batch norm's too), `requires_grad`, hooks and random state are as before.
 
+    Warns:
+        UserWarning: a weight is used through `einsum`, `nn.Bilinear` or the like, or is computed by the forward pass,
+            and was left as it was.
+
     Raises:
         ValueError: nothing to initialise (no parameters, all frozen, or no layer seen); parameters on `meta`, lazy or
             sharded; a layer's output is constant or not finite; `target` without exactly one output layer that has a
@@ -118,6 +124,7 @@ def model_(
         settle = Settle(model, plans, generator, draw=True)
         with settle.follow:
             model(*batch)
+        tell(settle, "model_()")
         if target is not None and settle.head is not None:
             use, result = settle.head
             assert use.bias is not None
@@ -164,6 +171,7 @@ def unit_variance_(model: nn.Module, *batch: object) -> nn.Module:
         settle = Settle(model, plan(look, outputs, draw=False), None, draw=False)
         with settle.follow:
             model(*batch)
+        tell(settle, "unit_variance_()")
     return model
 
 
@@ -221,6 +229,7 @@ def fixup_(model: nn.Module, *batch: object, generator: torch.Generator | None =
         settle.by_fans = True
         with settle.follow:
             model(*batch)
+        tell(settle, "fixup_()")
     return model
 
 
@@ -251,6 +260,18 @@ class SkipInit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.scale * self.branch(x)
         return y
+
+
+def tell(settle: Settle, who: str) -> None:
+    """Warn of weights that were used in a way that is not followed."""
+    if settle.follow.unread:
+        names = [f"`{name}` (used by {by})" for name, by in settle.follow.unread.items()]
+        more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+        warnings.warn(
+            f"{who} left {', '.join(names[:4])}{more} as it was: what is made of a weight there is not followed. Give "
+            f"it its values yourself.",
+            stacklevel=3,
+        )
 
 
 def looked(model: nn.Module, batch: tuple[object, ...]) -> tuple[Look, list[Step]]:

@@ -25,6 +25,8 @@ NORMS = frozenset({"layer_norm", "batch_norm", "group_norm", "instance_norm", "r
 RECURRENT = frozenset({"lstm", "gru", "rnn_tanh", "rnn_relu"})
 CELLS = frozenset({"lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"})
 ATTENTION = "multi_head_attention_forward"
+UNREAD = frozenset({"einsum", "tensordot", "bilinear", "baddbmm", "inner"})
+"""Functions that may use a weight in ways that are not looked into."""
 SUMS = frozenset({"add", "iadd", "radd"})
 
 
@@ -94,6 +96,8 @@ class Follow(TorchFunctionMode):
         self.steps = WeakIdKeyDictionary()
         self.made_of = WeakIdKeyDictionary()
         """Tensor -> names of the parameters that it is made of, and of nothing else."""
+        self.unread: dict[str, str] = {}
+        """Parameters that are used by a function that is not looked into -> that function."""
         self.count = 0
 
     def __torch_function__(
@@ -136,6 +140,8 @@ class Follow(TorchFunctionMode):
         if call.name in RECURRENT | CELLS:
             step.kind, step.layered = "recurrent", True
             return self.visitor.recurrent(step, call)
+        if call.name in UNREAD:
+            self.unread |= {n: call.name for w in weights if w.ndim > 1 for n in self.parameters_of(w)}
         return self.visitor.other(step, tensors, call)
 
     def step(self, tensor: Tensor) -> Step:

@@ -72,6 +72,8 @@ class Settle:
         key = step.key
         plan = self.plans.get(key) if key is not None else None
         if key is None or plan is None or not self.free(use.weight):
+            if key is not None and self.trainable.issuperset(key[0]):
+                self.follow.unread |= dict.fromkeys(key[0], "the forward pass itself")
             return call()
         if key in self.done:
             return self.again(step, plan, call)
