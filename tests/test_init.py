@@ -474,6 +474,23 @@ class TestModel:
         assert net(x).std().item() == pytest.approx(0.55, abs=0.01)
         assert torch.allclose(net.b @ net.b.T / (net.b @ net.b.T)[0, 0], torch.eye(64), atol=1e-4)
 
+    def test_a_parameter_may_be_the_input_of_a_layer(self):
+        class Queries(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.queries, self.read = nn.Parameter(torch.randn(6, 16)), nn.Linear(16, 16)
+                self.attention, self.head = nn.MultiheadAttention(16, 2), nn.Linear(16, 2)
+
+            def forward(self, x):
+                q = self.read(self.queries).unsqueeze(1).expand(-1, x.shape[1], -1)
+                return self.head(self.attention(q, x, x)[0])
+
+        net = Queries()
+        before = snapshot(net)
+        nothing_else(net, torch.randn(10, 8, 16))
+        assert torch.equal(net.queries, before["queries"])
+        assert net.read(net.queries).std(correction=0).item() == pytest.approx(1, abs=1e-3)
+
     def test_weights_that_are_not_followed_are_named(self):
         class Net(nn.Module):
             def __init__(self):

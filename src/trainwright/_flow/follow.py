@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-from .weights import Use, use_of
+from .weights import CALLS, Use, use_of
 
 Function = Callable[..., object]
 Arguments = tuple[object, ...]
@@ -107,7 +107,7 @@ class Follow(TorchFunctionMode):
         tensors = list(tensors_in((*args, *call.kwargs.values())))
         if not tensors:
             return call()
-        if all(self.is_weight(t) for t in tensors):
+        if call.name not in CALLS and all(self.is_weight(t) for t in tensors):
             result = call()
             names = tuple(dict.fromkeys(n for t in tensors for n in self.parameters_of(t)))
             for made in tensors_in((result,)):

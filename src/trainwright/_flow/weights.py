@@ -20,6 +20,10 @@ LINEAR = "input weight bias"
 CONVOLUTION = "input weight bias stride padding dilation groups"
 TRANSPOSED = "input weight bias stride padding output_padding groups dilation"
 TABLE = "input weight padding_idx"
+CALLS = frozenset(
+    "linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d embedding embedding_bag".split()
+)
+"""Functions whose second argument is the weight, even where the first is a parameter, too (learned queries)."""
 DEAREST_QR = 2e10
 """Multiplications above which a weight is drawn from a normal distribution: in a matrix that large the rows are
 nearly orthogonal anyway, and a QR decomposition would take seconds."""
@@ -78,9 +82,7 @@ def use_of(
     else:
         return None
     x, weight, bias = got.get("input"), got.get("weight"), got.get("bias")
-    if not (isinstance(x, Tensor) and isinstance(weight, Tensor) and is_weight(weight)):
-        return None
-    if weight.ndim < 2 or is_weight(x):
+    if not (isinstance(x, Tensor) and isinstance(weight, Tensor) and is_weight(weight)) or weight.ndim < 2:
         return None
     groups, row = got.get("groups", 1), got.get("padding_idx") if layout == "table" else None
     return Use(
