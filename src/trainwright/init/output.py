@@ -1,4 +1,4 @@
-"""The bias that makes a model's first predictions right on average; `trainwright.init` is where users find it."""
+"""The bias that makes a model's first predictions right on average."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from ._layer_init import Convolution, Transposed, laid
+from .single import Convolution, Transposed, laid
+
+__all__ = ["output_bias_"]
 
 LayerT = TypeVar("LayerT", bound=nn.Module)
 

@@ -1,4 +1,4 @@
-"""Starting weights of single layers, drawn by fans or orthogonal; `trainwright.init` is where users find them."""
+"""Single layers, drawn by fans or orthogonal."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from ._flow.owners import InPlace, owner_of
 from ._flow.recurrent import GATES, recurrent_weights_
 from ._flow.run import check
 from ._flow.weights import Layout, as_stored, canonical, normal, orthogonal
+
+__all__ = ["Fans", "delta_orthogonal_", "fans", "orthogonal_", "recurrent_", "scaled_"]
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 Transposed = nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
