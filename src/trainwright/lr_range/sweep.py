@@ -54,8 +54,9 @@ def range_test(
 
     Helps: a new model or data set of which no good rate is known; again after a change of batch size or optimiser.
 
-    Harms: problems that train for long at first slowly, where two hundred steps see the beginning only; rates under a
-    warm-up and decay may be larger. Data sets with random generators inside objects of their own are not set back.
+    Harms: problems that learn slowly, of which two hundred steps see the beginning only: there it is too small, most of
+    all with plain SGD and momentum, up to ten times and more (see the bench). Try three and ten times the suggestion
+    as well. Data sets that hide a random generator inside objects of their own are not set back.
 
     Costs: two hundred training steps or fewer, and a copy of model and optimiser.
 
