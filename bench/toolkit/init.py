@@ -27,6 +27,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import mean, median
+from typing import Any
 
 import torch
 from init_nets import ACTIVATIONS, NETS, Attention, Down, Net, Sum, Swap, mlp
@@ -294,9 +295,7 @@ def main() -> None:
         and (not options.nets or any(part in name for part in options.nets))
     }
     output = options.output or (None if options.fast else RESULTS)
-    results: dict[str, object] = (
-        json.loads(output.read_text()) if output is not None and output.exists() else {}
-    )
+    results: dict[str, Any] = json.loads(output.read_text()) if output is not None and output.exists() else {}
     results |= {
         "title": "Starting weights",
         "command": "python bench/toolkit/init.py",
@@ -306,18 +305,19 @@ def main() -> None:
     }
     if "first" in options.parts:
         results |= first_steps(activations, depths, chosen, options.fast)
+
+    def save() -> None:
+        if output is not None:
+            output.parent.mkdir(exist_ok=True)
+            output.write_text(json.dumps(results, indent=2) + "\n")
+
     if "plain" in options.parts and not options.fast:
-        results["reached, plain nets"] = table_of_reached(
-            {f"{a}, {d} layers": (partial(mlp, d, a), "vectors", rates, 110) for a, d, rates in PLAIN},
-            options.seeds,
-        )
+        nets = {f"{a}, {d} layers": (partial(mlp, d, a), "vectors", rates, 110) for a, d, rates in PLAIN}
+        table_of_reached(results.setdefault("reached, plain nets", []), nets, options.seeds, save)
     if "others" in options.parts and not options.fast:
-        results["reached, other nets"] = table_of_reached(
-            {name: budget(name, of) for name, of in chosen.items()}, options.seeds
-        )
-    if output is not None:
-        output.parent.mkdir(exist_ok=True)
-        output.write_text(json.dumps(results, indent=2) + "\n")
+        nets = dict(sorted(((n, budget(n, of)) for n, of in chosen.items()), key=lambda net: -net[1][3]))
+        table_of_reached(results.setdefault("reached, other nets", []), nets, options.seeds, save)
+    save()
 
 
 def first_steps(
@@ -361,15 +361,17 @@ def budget(name: str, of: Net) -> Budget:
     return of.make, of.data, [0.0003, 0.001] if long else [0.001, 0.003], 25 if long else 60
 
 
-def table_of_reached(nets: dict[str, Budget], seeds: int) -> list[Row]:
-    rows: list[Row] = []
+def table_of_reached(rows: list[Row], nets: dict[str, Budget], seeds: int, save: Callable[[], None]) -> None:
+    """Add what is not there yet; saved after each row, since all together take long."""
+    there = {(row["net"], row["start"]) for row in rows}
     for name, (make, kind, rates, steps) in nets.items():
         for start in STARTS:
-            row: Row = {"net": name, "start": start}
-            rows.append(row | reached(make, kind, start, rates, steps, seeds) | {"steps": steps})
-            print(*rows[-1].values(), sep="  ", flush=True)
+            if (name, start) not in there:
+                row: Row = {"net": name, "start": start}
+                rows.append(row | reached(make, kind, start, rates, steps, seeds) | {"steps": steps})
+                print(*rows[-1].values(), sep="  ", flush=True)
+                save()
     show("Reached", rows)
-    return rows
 
 
 if __name__ == "__main__":
