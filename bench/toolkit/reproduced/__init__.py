@@ -1,0 +1,1 @@
+"""Published figures at small scale, one file for each kind."""
