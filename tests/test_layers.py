@@ -13,7 +13,7 @@ import trainwright
 ROOT = Path(trainwright.__file__).parent
 TOOLKIT = (
     "init activation norm regularize groups clip descent schedule stopping curvature lr_range transfer "
-    "pretrain average data"
+    "pretrain average data shards"
 ).split()
 LAYERS = [
     ["core"],

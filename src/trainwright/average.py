@@ -21,9 +21,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from .clip._shards import is_sharded, local
 from .norm import reestimate_
 from .norm.freeze import is_pinned, with_statistics
+from .shards import is_sharded, local
 
 __all__ = ["Average", "ema", "equal"]
 

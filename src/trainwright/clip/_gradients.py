@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import OptState
 
-from ._shards import is_sharded, local
+from ..shards import is_sharded, local
 
 NonFinite = Literal["skip", "raise", "keep"]
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvTransposeNd
 
+from ..shards import whole
 from ._gradients import NonFinite, given, leave_out
-from ._shards import whole
 
 __all__ = ["adaptive_"]
 

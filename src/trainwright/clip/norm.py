@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from ..shards import local
 from ._gradients import NonFinite, given, leave_out, size
-from ._shards import local
 
 __all__ = ["by_norm_"]
 

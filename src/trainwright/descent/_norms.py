@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
+from ..shards import local, whole
 from .orthogonal import orthogonalize
 
 Steps: TypeAlias = tuple[list[Tensor], Tensor]
@@ -18,11 +18,11 @@ Steps: TypeAlias = tuple[list[Tensor], Tensor]
 
 def _l2(gradient: list[Tensor], exact: bool) -> Steps:
     norm = total(gradient, 2)
-    return list(torch._foreach_mul([own(g) for g in gradient], torch.where(norm > 0, 1 / norm, 0.0))), norm
+    return list(torch._foreach_mul([local(g) for g in gradient], torch.where(norm > 0, 1 / norm, 0.0))), norm
 
 
 def _linf(gradient: list[Tensor], exact: bool) -> Steps:
-    return list(torch._foreach_sign([own(g) for g in gradient])), total(gradient, 1)
+    return list(torch._foreach_sign([local(g) for g in gradient])), total(gradient, 1)
 
 
 def _l1(gradient: list[Tensor], exact: bool) -> Steps:
@@ -49,15 +49,6 @@ NORMS: dict[str, Callable[[list[Tensor], bool], Steps]] = {
 def total(tensors: list[Tensor], order: float) -> Tensor:
     """The norm of all of them as one vector, over all shards, at least float32."""
     wide = torch.promote_types(tensors[0].dtype, torch.float32)
-    norms = [
-        n.full_tensor() if isinstance(n, DTensor) else n
-        for n in torch._foreach_norm(tensors, order, dtype=wide)
-    ]
-    whole: Tensor = torch.linalg.vector_norm(torch.stack([n.to(norms[0].device) for n in norms]), order)
-    return whole
-
-
-def own(tensor: Tensor) -> Tensor:
-    """What of it this rank holds; shares its memory."""
-    local: Tensor = tensor.to_local() if isinstance(tensor, DTensor) else tensor
-    return local
+    norms = [whole(n) for n in torch._foreach_norm(tensors, order, dtype=wide)]
+    joined: Tensor = torch.linalg.vector_norm(torch.stack([n.to(norms[0].device) for n in norms]), order)
+    return joined

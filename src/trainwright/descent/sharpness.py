@@ -9,7 +9,8 @@ from math import isfinite
 import torch
 from torch import nn
 
-from ._norms import own, total
+from ..shards import local
+from ._norms import total
 
 __all__ = ["sam"]
 
@@ -63,11 +64,11 @@ def sam(model: nn.Module, radius: float = 0.05) -> Iterator[None]:
         gradients = [p.grad for p in moved if p.grad is not None]
         norm = total(gradients, 2)
         share = torch.where((norm > 0) & norm.isfinite(), radius / norm, 0.0)
-        live = [own(p) for p in moved] + [own(b) for b in model.buffers()]
+        live = [local(p) for p in moved] + [local(b) for b in model.buffers()]
         before = [x.clone() for x in live]
         for p, g in zip(moved, gradients, strict=True):
-            up = own(g) * share.to(g.device)
-            own(p).add_(torch.where(share > 0, up, 0).to(p.dtype))  # 0 times inf is no number
+            up = local(g) * share.to(g.device)
+            local(p).add_(torch.where(share > 0, up, 0).to(p.dtype))  # 0 times inf is no number
             p.grad = None
     try:
         yield

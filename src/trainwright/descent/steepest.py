@@ -8,10 +8,10 @@ from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
-from ._norms import NORMS, own
+from ..shards import is_sharded, local
+from ._norms import NORMS
 
 __all__ = ["Norm", "SteepestDescent"]
 
@@ -111,7 +111,7 @@ class SteepestDescent(Optimizer):
                 steps, dual = NORMS[group["norm"]](direction, group["exact"])
                 if group["length"] == "dual":
                     torch._foreach_mul_(steps, dual)
-                torch._foreach_add_([own(p) for p in parameters], steps, alpha=-float(group["lr"]))
+                torch._foreach_add_([local(p) for p in parameters], steps, alpha=-float(group["lr"]))
         return loss
 
     def _remembered(self, parameters: list[Tensor], momentum: float, nesterov: bool) -> list[Tensor]:
@@ -149,7 +149,7 @@ def _check(group: dict[str, Any]) -> None:
                 f"SteepestDescent() got a parameter of shape {tuple(p.shape)} under 'spectral', which is for matrices. "
                 f"Put biases and scales into a group of their own: {{'params': [...], 'norm': 'linf'}}."
             )
-        if group["norm"] in ("l1", "spectral") and isinstance(p, DTensor):
+        if group["norm"] in ("l1", "spectral") and is_sharded(p):
             raise TypeError(
                 f"SteepestDescent() got a sharded parameter under {group['norm']!r}, which needs it whole."
             )

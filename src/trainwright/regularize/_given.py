@@ -7,7 +7,8 @@ from math import isfinite
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
+
+from ..shards import local, whole
 
 
 def given(who: str, parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
@@ -31,25 +32,17 @@ def by_kind(parameters: list[Tensor]) -> list[list[Tensor]]:
     return list(kinds.values())
 
 
-def local(tensor: Tensor) -> Tensor:
-    """What of it this rank holds; shares its memory."""
-    local: Tensor = tensor.to_local() if isinstance(tensor, DTensor) else tensor
-    return local
-
-
-def whole(tensor: Tensor) -> Tensor:
-    whole: Tensor = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-    return whole
-
-
 def sum_of_powers(tensors: list[Tensor], power: int) -> Tensor:
     """Sum of |x|^power over all, on the first one's device; with gradient."""
-    norms: list[Tensor] = []
+    sums: list[Tensor] = []
     for device, dtype in dict.fromkeys((t.device, t.dtype) for t in tensors):
         kind = [t for t in tensors if (t.device, t.dtype) == (device, dtype)]
-        norms += [whole(n) for n in torch._foreach_norm(kind, power, dtype=wide(kind[0]))]
-    widest = max((n.dtype for n in norms), key=lambda dtype: torch.finfo(dtype).bits)
-    return torch.stack([n.to(tensors[0].device, widest) for n in norms]).pow(power).sum()
+        if power == 1:  # half the time of a norm's
+            sums += [whole(t.abs().sum(dtype=wide(t))) for t in kind]
+        else:
+            sums += [whole(n).pow(power) for n in torch._foreach_norm(kind, power, dtype=wide(kind[0]))]
+    widest = max((s.dtype for s in sums), key=lambda dtype: torch.finfo(dtype).bits)
+    return torch.stack([s.to(tensors[0].device, widest) for s in sums]).sum()
 
 
 def wide(tensor: Tensor) -> torch.dtype:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from ._given import at_least_0, local, share_of_1, sum_of_powers
+from ..shards import local
+from ._given import at_least_0, share_of_1, sum_of_powers
 
 __all__ = ["pull_", "pull_penalty"]
 

@@ -10,7 +10,8 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
+
+from ..shards import is_sharded, local
 
 Weights: TypeAlias = dict[str, object]
 
@@ -38,15 +39,9 @@ class Kept:
 def copied(state: Mapping[str, object]) -> Weights:
     """A copy in CPU memory; of a sharded tensor, this rank's shard."""
     return {
-        name: _own(v).to("cpu", copy=True) if isinstance(v, Tensor) else copy.deepcopy(v)
+        name: local(v.detach()).to("cpu", copy=True) if isinstance(v, Tensor) else copy.deepcopy(v)
         for name, v in state.items()
     }
-
-
-def _own(tensor: Tensor) -> Tensor:
-    """What of it this rank holds."""
-    local: Tensor = tensor.to_local() if isinstance(tensor, DTensor) else tensor
-    return local.detach()
 
 
 def whole(weights: Mapping[str, object], live: Mapping[str, object]) -> dict[str, object]:
@@ -60,13 +55,15 @@ def whole(weights: Mapping[str, object], live: Mapping[str, object]) -> dict[str
     for name, kept in weights.items():
         now = live[name]
         if isinstance(kept, Tensor) and isinstance(now, Tensor):
-            if kept.shape != _own(now).shape:
+            if kept.shape != local(now).shape:
                 raise ValueError(
                     f"EarlyStopping kept `{name}` in shape {tuple(kept.shape)} and the model has "
-                    f"{tuple(_own(now).shape)}."
+                    f"{tuple(local(now).shape)}."
                 )
-            if isinstance(now, DTensor):
-                shard = kept.to(_own(now).device)
+            if is_sharded(now):
+                from torch.distributed.tensor import DTensor
+
+                shard = kept.to(local(now).device)
                 found[name] = DTensor.from_local(
                     shard, now.device_mesh, now.placements, shape=now.shape, stride=now.stride()
                 )
