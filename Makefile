@@ -6,7 +6,8 @@ INSTALL := $(PY) -m pip install -qq --disable-pip-version-check -c constraints.t
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := all
-.PHONY: all demo test lint types bench bench-fast bench-watch docs clean
+.PHONY: all demo test lint types bench bench-fast bench-watch bench-toolkit docs clean
+TOOLKIT_BENCHES := often_wrong init lr_range speed curvature papers
 
 all: lint types test
 
@@ -39,9 +40,13 @@ bench: .venv/base  ## alarms on healthy trainings and faults found in sick ones:
 bench-fast: .venv/base  ## a third of them, and what watching costs for two models: for CI
 	$(PY) bench/false_alarms.py --fast
 	$(PY) bench/watch_cost.py --fast
+	for part in $(TOOLKIT_BENCHES); do $(PY) bench/toolkit/$$part.py --fast || exit 1; done
 
 bench-watch: .venv/peers  ## what watching costs, beside what other tools cost
 	$(PY) bench/watch_cost.py
+
+bench-toolkit: .venv/base  ## what the toolkit claims, beside torch and the papers: half an hour
+	for part in $(TOOLKIT_BENCHES); do $(PY) bench/toolkit/$$part.py || exit 1; done
 
 clean:
 	rm -rf .venv site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
