@@ -94,8 +94,9 @@ def test_nothing_of_the_users_changes_by_a_bit(name, own_generator):
         )
 
     before = state()
-    found = range_test(net, optimizer, loader, loss)
+    found = range_test(net, optimizer, loader, loss, confirm=25)
     assert state() == before
+    assert len(found.trials) > 1
     assert found.suggestion is not None
     twin_state = torch.get_rng_state(), held.get_state() if held else None
     order = [batch[1].tolist() for batch in loader]
@@ -110,7 +111,7 @@ def test_the_same_sweep_comes_out_twice_and_training_goes_on_as_if_there_had_bee
         net, data = task()
         adam = torch.optim.Adam(net.parameters())
         loader = DataLoader(data, 32, shuffle=True)
-        found = [range_test(net, adam, loader, loss) for _ in range(2)] if test else []
+        found = [range_test(net, adam, loader, loss, confirm=25) for _ in range(2)] if test else []
         for batch in loader:
             adam.zero_grad()
             loss(net, batch).backward()
@@ -122,6 +123,7 @@ def test_the_same_sweep_comes_out_twice_and_training_goes_on_as_if_there_had_bee
     assert with_test == without
     assert one.losses.tolist() == two.losses.tolist()
     assert one.suggestion == two.suggestion
+    assert one.trials == two.trials
 
 
 def test_an_iteration_in_progress_over_persistent_workers_goes_on():
@@ -133,7 +135,8 @@ def test_an_iteration_in_progress_over_persistent_workers_goes_on():
         warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
         running = iter(loader)
         first = next(running)[1].tolist()
-        range_test(net, torch.optim.SGD(net.parameters(), lr=0.1), loader, loss, steps=20, low=1e-3)
+        sgd = torch.optim.SGD(net.parameters(), lr=0.1)
+        range_test(net, sgd, loader, loss, steps=30, low=1e-4, confirm=20)
         rest = [batch[1].tolist() for batch in running]
     assert [first, *rest] == [data.tensors[1][i : i + 64].tolist() for i in range(0, 256, 64)]
 
@@ -142,7 +145,7 @@ def test_a_scheduler_on_the_optimiser_is_not_stepped():
     net, data = task()
     sgd = torch.optim.SGD(net.parameters(), lr=0.1)
     scheduler = torch.optim.lr_scheduler.LambdaLR(sgd, lambda step: 0.5**step)
-    range_test(net, sgd, DataLoader(data, 32), loss)
+    range_test(net, sgd, DataLoader(data, 32), loss, confirm=20)
     assert scheduler.last_epoch == 0
     assert sgd.param_groups[0]["lr"] == 0.1
 
@@ -157,7 +160,7 @@ def test_groups_keep_the_ratios_of_their_rates_and_frozen_ones_stay():
             seen.append([g["lr"] for g in self.param_groups])
             return super().step(closure)
 
-    range_test(net, Spy(groups, lr=0.1), DataLoader(data, 32), loss, steps=30)
+    range_test(net, Spy(groups, lr=0.1), DataLoader(data, 32), loss, steps=30, confirm=0)
     assert all(first == 0 for first, _ in seen)
     assert [second for _, second in seen] == pytest.approx(np.geomspace(1e-6, 10, 30)[: len(seen)])
 
@@ -185,7 +188,7 @@ class TestNothingToSuggest:
     def sweep(self, model, loss=loss, **more):
         _, data = task()
         return range_test(
-            model, torch.optim.SGD(model.parameters(), lr=0.1), DataLoader(data, 32), loss, **more
+            model, torch.optim.SGD(model.parameters(), lr=0.1), DataLoader(data, 32), loss, confirm=0, **more
         )
 
     def test_where_the_loss_is_no_number_at_once(self):
@@ -213,7 +216,7 @@ class TestNothingToSuggest:
             with torch.no_grad():
                 net.weight.zero_()
                 net.bias.zero_()
-            found = range_test(net, torch.optim.SGD(net.parameters(), lr=0.1), batches, loss)
+            found = range_test(net, torch.optim.SGD(net.parameters(), lr=0.1), batches, loss, confirm=0)
             none += found.suggestion is None
             if found.suggestion is None:
                 assert "no rate trains" in found.reason
@@ -291,6 +294,9 @@ def test_what_makes_no_sense_is_refused_in_a_sentence():
         range_test(net, sgd, loader, loss, low=1.0, high=0.1)
     with pytest.raises(ValueError, match="steps=5"):
         range_test(net, sgd, loader, loss, steps=5)
+    for confirm in (-1, 5):
+        with pytest.raises(ValueError, match=f"confirm={confirm}"):
+            range_test(net, sgd, loader, loss, confirm=confirm)
     with pytest.raises(ValueError, match="not the model's"):
         range_test(nn.Linear(2, 2), sgd, loader, loss)
     with pytest.raises(ValueError, match="no batches"):

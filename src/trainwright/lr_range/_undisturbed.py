@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
@@ -15,6 +16,9 @@ from torch.utils.data import DataLoader
 
 Batch = TypeVar("Batch")
 Generator = torch.Generator | np.random.Generator | random.Random
+
+EVERY, AMONG = 5, 50
+"""Kept out of confirming runs is every fifth batch among the first fifty of a pass."""
 
 
 def endless(batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -26,6 +30,33 @@ def endless(batches: Iterable[Batch]) -> Iterator[Batch]:
             yield batch
         if empty:
             raise ValueError("range_test() got no batches.")
+
+
+def kept_out(batches: Iterable[Batch]) -> list[Batch]:
+    """The batches on which confirming runs are judged; none where a pass has fewer than five."""
+    return [b for i, b in enumerate(islice(_fresh(batches), AMONG)) if _kept(i)]
+
+
+def without_kept(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Endless passes that leave out the batches of `kept_out()`: data come in the same order each time.
+
+    Only the data's random numbers begin anew with a pass; those of dropout go on.
+    """
+    begin = remembered(batches)
+    while True:
+        now = remembered(None)
+        begin()
+        running = iter(_fresh(batches))
+        first = next(running)  # samplers draw their order here
+        now()
+        yield first
+        for i, batch in enumerate(running, 1):
+            if not _kept(i):
+                yield batch
+
+
+def _kept(index: int) -> bool:
+    return index < AMONG and index % EVERY == EVERY - 1
 
 
 def _fresh(batches: Iterable[Batch]) -> Iterable[Batch]:
@@ -40,18 +71,30 @@ def _fresh(batches: Iterable[Batch]) -> Iterable[Batch]:
 @contextmanager
 def undisturbed(batches: object) -> Iterator[None]:
     """Random numbers are as before afterwards: torch's, Python's, numpy's, and those that the loader holds."""
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    held = _generators(batches)
-    saved = [_state(g) for g in held]
-    python, numpy = random.getstate(), np.random.get_state()
+    restore = remembered(batches)
     try:
-        with torch.random.fork_rng(devices):
-            yield
+        yield
     finally:
+        restore()
+
+
+def remembered(batches: object) -> Callable[[], None]:
+    """What sets random numbers back to where they are now: the global ones, and those that the loader holds."""
+    own, python, numpy = torch.get_rng_state(), random.getstate(), np.random.get_state()
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    held = _generators(batches)
+    states = [_state(g) for g in held]
+
+    def restore() -> None:
+        torch.set_rng_state(own)
+        if devices:
+            torch.cuda.set_rng_state_all(devices)
         random.setstate(python)
         np.random.set_state(numpy)
-        for generator, state in zip(held, saved, strict=True):
+        for generator, state in zip(held, states, strict=True):
             _set_state(generator, state)
+
+    return restore
 
 
 def _generators(holder: object, depth: int = 4) -> list[Generator]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import isfinite, sqrt
 
 import numpy as np
@@ -47,6 +48,8 @@ class RangeTest:
     """A rate to begin with; `None` where the sweep shows none."""
     reason: str
     """Why it is that, or why there is none."""
+    trials: Mapping[float, float] = field(default_factory=dict)
+    """Loss at the end of each confirming run, by its rate; infinite where it blew up or ended higher than it began."""
 
     def __repr__(self) -> str:
         head = f"suggestion {self.suggestion:.2g}" if self.suggestion is not None else "no suggestion"
