@@ -37,28 +37,24 @@ def confirmed(
     if found.suggestion is None:
         return found
     middle, highest = found.suggestion, float(found.rates[-1])
+    ends: dict[int, Floats] = {}
     with undisturbed(batches):
         kept = kept_out(batches)
-    begin, ends = np.zeros(0), dict[int, Floats]()
+        begin = _judged(copy.deepcopy(model), kept, loss).mean() if kept else inf
 
     def train(rung: int) -> float:
-        """The mean loss at the end, from then on in `ends`."""
+        """The mean loss at the end, which is left in `ends`."""
         nonlocal begin
         twin, stepper = copy.deepcopy((model, optimizer))
         with undisturbed(batches):
-            if not begin.size and kept:
-                begin = _judged(copy.deepcopy(model), kept, loss)
             rates = repeat(middle * RUNG**rung, steps)
             losses = list(run(twin, stepper, without_kept(batches), loss, rates))
-            blown = len(losses) < steps or blown_up(losses)
-            ends[rung] = _judged(twin, kept, loss) if kept else np.array(losses[-max(steps // 4, FEWEST) :])
-        if not begin.size:
-            begin = np.array(losses[:FEWEST])
-        mean = float(ends[rung].mean())
-        if blown or not mean < begin.mean():
-            ends[rung] = np.full_like(ends[rung], inf)
-            return inf
-        return mean
+            end = _judged(twin, kept, loss) if kept else np.array(losses[-max(steps // 4, FEWEST) :])
+        if not kept:
+            begin = losses[0]
+        fine = len(losses) == steps and not blown_up(losses) and end.mean() < begin
+        ends[rung] = end if fine else np.full_like(end, inf)
+        return float(ends[rung].mean())
 
     best, worse, rung = train(0), 0, 0
     while worse < 2 and len(ends) < MOST and middle * RUNG ** (rung + 1) <= highest:
@@ -84,7 +80,7 @@ def confirmed(
         )
         return replace(found, suggestion=None, reason=why, trials=trials)
     lowest = min(means, key=lambda r: means[r])
-    chosen = min(r for r in means if _as_good(ends[r], ends[lowest], float(begin.mean())))
+    chosen = min(r for r in means if _as_good(ends[r], ends[lowest], float(begin)))
     rate = middle * RUNG**chosen
     why = (
         f"Of {len(trials)} trainings of {steps} steps at {min(trials):.1g} to {max(trials):.1g} the one at this rate "
