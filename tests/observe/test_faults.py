@@ -64,9 +64,12 @@ def watched(*, what=signals.ALL, record=None, stop_after=None):
     recorder = Recorder(
         record or Writer(None), overhead=ALWAYS, what=what, say=said.append, stop_after=stop_after
     )
-    with attach(recorder):
-        result = train()
-    return result, said, recorder.finish({}, lambda facts: {})
+    try:
+        with attach(recorder):
+            result = train()
+    finally:
+        run = recorder.finish({}, lambda facts: {})
+    return result, said, run
 
 
 def same(result):
@@ -149,4 +152,5 @@ def test_a_script_that_catches_everything_is_stopped_at_its_next_step():
                 sgd.step()
             except BaseException as error:  # as scripts do
                 stops += isinstance(error, StopCheck)
+    recorder.finish({}, lambda facts: {})
     assert stops == 4

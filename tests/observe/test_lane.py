@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import trainwright as tw
 from trainwright import signals
+from trainwright.observe import budget, loaders, outbox
 from trainwright.observe import recorder as recorder_module
 
 STEPS = (
@@ -172,3 +173,29 @@ def test_findings_so_far_know_every_step():
             sgd.step()
             if step in (29, 30, 77):
                 assert watch.run().steps == step
+
+
+@pytest.mark.parametrize("fault", ["put_plain", "plain_steps", "stepped", "another"])
+def test_a_failure_on_the_way_is_said_and_the_run_goes_on(monkeypatch, capsys, fault):
+    def broken(*args):
+        raise RuntimeError("planted")
+
+    for owner in (outbox.Outbox, budget.Budget, loaders.Loaders):
+        if hasattr(owner, fault):
+            monkeypatch.setattr(owner, fault, broken)
+    data = TensorDataset(torch.randn(200, 2), torch.randn(200, 1))
+
+    def run():
+        torch.manual_seed(0)
+        net = nn.Linear(2, 1)
+        sgd = torch.optim.SGD(net.parameters(), lr=0.01)
+        for x, y in DataLoader(data, batch_size=2):
+            sgd.zero_grad()
+            nn.functional.mse_loss(net(x), y).backward()
+            sgd.step()
+        return net.weight.detach().clone()
+
+    with tw.watch():
+        weight = run()
+    assert torch.equal(weight, run())
+    assert "planted" in capsys.readouterr().err

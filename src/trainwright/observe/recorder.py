@@ -142,8 +142,12 @@ class Recorder:
 
     def batch_loaded(self, iterator: object, ended: bool) -> None:
         """A batch was handed out, or the pass is over."""
-        if ended or not self.lane.open or not self.loaders.another(iterator):
-            self._batch_loaded(iterator, ended)
+        try:
+            if not ended and self.lane.open and self.loaders.another(iterator):
+                return
+        except Exception as error:
+            self.guard.failed("batch_loaded", error)
+        self._batch_loaded(iterator, ended)
 
     @guarded
     def _batch_loaded(self, iterator: object, ended: bool) -> None:
