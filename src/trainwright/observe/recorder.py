@@ -33,8 +33,8 @@ from .reader import Reader
 from .stop import StopCheck
 from .uncompiled import skip
 
-FLUSH_S = 1.0
-"""At most so much of the record is lost when the process is killed."""
+FLUSH_S = 1.0 - LONGEST_S
+"""At most a second of the record is lost when the process is killed: that, and a stretch in the lane."""
 
 
 class Record(Protocol):
