@@ -293,3 +293,10 @@ def test_attention_is_back_to_its_own_kernels_afterwards():
     model, batches = cases()["attention"]
     curvature.along_gradient(model, cross_entropy, batches)
     assert torch.backends.cuda.flash_sdp_enabled()
+
+
+def test_arguments_in_another_order_are_told_apart():
+    net = nn.Linear(2, 1)
+    sgd = torch.optim.SGD(net.parameters(), lr=0.1)
+    with pytest.raises(TypeError, match="takes the model, the loss and the batches, in that order"):
+        curvature.stability(net, sgd, lambda m, x: m(x).pow(2).mean(), [torch.ones(4, 2)])
