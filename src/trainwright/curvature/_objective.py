@@ -259,8 +259,8 @@ def listed(who: str, batches: Iterable[Batch]) -> list[Batch]:
     """The batches as a list; a single one that was not put into a list is refused."""
     if not isinstance(batches, Iterable) and not hasattr(batches, "__getitem__"):
         raise TypeError(
-            f"{who}() got a {type(batches).__name__} as `batches`; it takes the model, the loss and the batches, in that "
-            f"order."
+            f"{who}() got a {type(batches).__name__} as `batches`; it takes the model, the loss and the batches, "
+            f"in that order."
         )
     lone = isinstance(batches, Tensor | Mapping) or (
         isinstance(batches, tuple) and any(isinstance(item, Tensor) for item in batches)
