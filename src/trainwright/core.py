@@ -176,7 +176,7 @@ class ParameterFacts(TypedDict):
     shape: list[int]
     shards: int  # ranks over which it is divided (DTensor); 1 = each has the whole
     module: str  # name of the module that owns it
-    trainable: bool  # requires_grad when training began
+    trainable: bool  # requires_grad: while gradients came, else at the last step that was read
     dtype: str
     optimizer: int | None  # index into `optimizers`; None = no optimiser owns it
     initial_std: float | None

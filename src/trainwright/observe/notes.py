@@ -135,8 +135,13 @@ class Notes:
     def gradients(self, parameters: dict[str, nn.Parameter]) -> None:
         """The gradients of a sampled step are there."""
         for name, p in parameters.items():
-            if p.grad is not None and name in self._parameters:
-                self._parameters[name]["got_gradient"] = True
+            facts = self._parameters.get(name)
+            if facts is None:
+                continue
+            if p.grad is not None and p.requires_grad:  # of a frozen one it is a leftover of an earlier phase
+                facts["got_gradient"] = facts["trainable"] = True
+            elif not facts["got_gradient"]:  # frozen, or set free, after the optimiser was built
+                facts["trainable"] = p.requires_grad
 
     def probes(self, optimizer: Optimizer) -> list[tuple[str, nn.Parameter]]:
         """Up to three small parameters of an optimiser, for looking at cheaply."""

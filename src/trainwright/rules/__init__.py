@@ -12,6 +12,7 @@ from .constant_output import constant_output
 from .dead_units import dead_units
 from .double_softmax import double_softmax
 from .exploding_gradient import exploding_gradient
+from .frozen_parameters import frozen_parameters
 from .learning_rate_too_high import learning_rate_too_high
 from .learning_rate_too_low import learning_rate_too_low
 from .missing_zero_grad import missing_zero_grad
@@ -31,6 +32,7 @@ ALL: tuple[Rule, ...] = (
     double_softmax,
     output_activation_mismatch,
     parameters_outside_optimizer,
+    frozen_parameters,
     missing_zero_grad,
     symmetric_weights,
     non_finite,
