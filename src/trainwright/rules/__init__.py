@@ -15,6 +15,7 @@ from .exploding_gradient import exploding_gradient
 from .frozen_parameters import frozen_parameters
 from .learning_rate_too_high import learning_rate_too_high
 from .learning_rate_too_low import learning_rate_too_low
+from .loss_spike import loss_spike
 from .missing_zero_grad import missing_zero_grad
 from .non_finite import non_finite
 from .output_activation_mismatch import output_activation_mismatch
@@ -24,6 +25,7 @@ from .saturated_units import saturated_units
 from .symmetric_weights import symmetric_weights
 from .trainings import last_training
 from .unscaled_input import unscaled_input
+from .unused_parameters import unused_parameters
 from .vanishing_gradient import vanishing_gradient
 
 ALL: tuple[Rule, ...] = (
@@ -33,6 +35,7 @@ ALL: tuple[Rule, ...] = (
     output_activation_mismatch,
     parameters_outside_optimizer,
     frozen_parameters,
+    unused_parameters,
     missing_zero_grad,
     symmetric_weights,
     non_finite,
@@ -45,6 +48,7 @@ ALL: tuple[Rule, ...] = (
     saturated_units,
     learning_rate_too_high,
     learning_rate_too_low,
+    loss_spike,
     constant_output,
     overfitting,
 )
