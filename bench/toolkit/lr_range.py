@@ -1,6 +1,6 @@
 """The range test's suggestion against a grid of trainings, with SGD, momentum and Adam.
 
-    python bench/toolkit/lr_range.py                    # sixteen problems: an hour on two slow cores
+    python bench/toolkit/lr_range.py                    # sixteen problems: an hour on one slow core
     python bench/toolkit/lr_range.py --only-suggestions # the grids are those of the last result: half of that
     python bench/toolkit/lr_range.py --fast             # one problem, one seed: under 30 s, nothing is written
 
@@ -15,7 +15,8 @@ Beside what ships (confirming runs of 150 steps) stand the sweep alone, confirmi
 the sweep's curve: a tenth of the rate where the loss is lowest, and a third of that where it falls most steeply.
 
 Sweep and confirming runs were chosen on the first twelve problems. The last four are held out: they ran once, when all
-was fixed. Their trainings are short too, so that confirming runs are from a quarter to three quarters as long.
+was fixed. All trainings are short: confirming runs are half as long as the first twelve or as long, and a quarter to
+three quarters as long as the last four. What holds for trainings many times as long is not measured.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ def judge(rates: npt.ArrayLike, losses: npt.ArrayLike) -> RangeTest:
     if not fall > SIGNIFICANT * scatter:
         return none(
             f"The loss fell by {max(fall, 0):.2g} at most, with a noise of {scatter:.2g} after smoothing: no rate "
-            f"trains. Look at data, loss and starting weights, or use a larger batch."
+            f"trains within {n} steps. Sweep with more of them or larger batches, or look at data, loss and weights."
         )
     if half < FEWEST // 2 or smoothed[0] - smoothed[FEWEST - 1] > fall / 2:
         return none(f"The loss falls from the first rate on. Sweep from lower than {r[0]:.1g}.")
