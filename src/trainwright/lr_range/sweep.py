@@ -62,9 +62,9 @@ def range_test(
 
     Harms: learning that begins after a plateau, of which two hundred steps see nothing: there it says so and suggests
     none, and wants more `steps`. The longer the trainings, the better they judge: in the bench they are from a quarter
-    to all as long as the training to come, and of 50 steps no better than the sweep on three problems in four. Make
-    `confirm` as long as you can afford. Batches that draw the same samples twice in a pass, and data sets that hide a random
-    generator inside objects of their own, judge on what they train; the latter are not set back either.
+    to all as long as the training to come, and with 50 steps no better than the sweep on the problems chosen on. Make
+    `confirm` as long as you can afford. Where batches draw the same samples twice in a pass, or a data set hides a
+    random generator inside objects of its own, samples that train also judge; such a generator is not set back either.
 
     Costs: at most `steps` and eight times `confirm` training steps: 1,400. In the bench, 690 to 790 on average. A copy
     of model and optimiser, one at a time, and up to ten batches in memory.
