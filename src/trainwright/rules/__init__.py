@@ -22,6 +22,7 @@ from .output_activation_mismatch import output_activation_mismatch
 from .overfitting import overfitting
 from .parameters_outside_optimizer import parameters_outside_optimizer
 from .saturated_units import saturated_units
+from .stopped_too_early import stopped_too_early
 from .symmetric_weights import symmetric_weights
 from .trainings import last_training
 from .unscaled_input import unscaled_input
@@ -51,6 +52,7 @@ ALL: tuple[Rule, ...] = (
     loss_spike,
     constant_output,
     overfitting,
+    stopped_too_early,
 )
 """Every rule; of equal findings the one whose rule stands first is the likelier cause."""
 
