@@ -281,6 +281,7 @@ class Facts(TypedDict, total=False):
     skipped_steps: int  # by GradScaler
     eval_during_training: list[str]  # modules in eval mode while gradients were made
     eval_steps: int  # sampled steps at which the root was in eval mode
+    eval_from: int | None  # step since which it was so at each sampled one; None = not at the last
     replica_hash: dict[str, str]  # of one rank only: check sums of the weights by step, for `replicas`
     replicas: dict[str, object] | None  # {"ranks": n, "equal": bool, "step": k}
     overhead: dict[str, float | int | str | None]  # budget, own_s, startup_s, run_s, share, sampled

@@ -46,6 +46,7 @@ class Notes:
         self._last_facts_s = -math.inf
         self._eval_modules: dict[str, None] = {}
         self._eval_steps = 0
+        self._eval_from: int | None = None
         self._restarts: list[int] = []
         self.replicas = Replicas()
         self.activations: dict[str, str] = {}
@@ -75,6 +76,7 @@ class Notes:
         self._optimizers = []
         self._parameters, self.activations, self._eval_modules, self._clips = {}, {}, {}, {}
         self._inputs, self._input_sums, self._read_inputs, self._eval_steps = None, None, 0, 0
+        self._eval_from = None
 
     def scheduler(self, scheduler: object) -> None:
         """A schedule was built; of nested ones the last is the outermost."""
@@ -166,12 +168,16 @@ class Notes:
         ):
             self.amp = str(output.dtype).removeprefix("torch.")
 
-    def modes(self, root: nn.Module) -> None:
-        """A model runs with gradient at a sampled step: which of its modules are in evaluation mode?"""
+    def modes(self, root: nn.Module, step: int) -> None:
+        """Gradients of a model are made at a sampled step: which of its modules are in evaluation mode?"""
         for module in root.modules():
             if not module.training and (name := self._models.names.get(id(module))) is not None:
                 self._eval_modules.setdefault(name)
         self._eval_steps += not root.training
+        if root.training:
+            self._eval_from = None
+        elif self._eval_from is None:
+            self._eval_from = step
 
     def batch(self, batch: tuple[object, ...]) -> None:
         """Statistics of a model's first floating-point (else first) input."""
@@ -291,6 +297,7 @@ class Notes:
             "non_finite": self.non_finite,
             "eval_during_training": list(self._eval_modules),
             "eval_steps": self._eval_steps,
+            "eval_from": self._eval_from,
             "own_failures": self._own_failures,
             "given_up": given_up,
             "overhead": {

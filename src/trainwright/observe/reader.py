@@ -46,6 +46,7 @@ class Reader:
         self._at: dict[Moment, list[Signal]] = {m: [s for s in what if s.at is m] for m in Moment}
         self._each_step = {s.name: s for s in what if s.each_step}
         self._layers: dict[int, str] = {}  # modules whose output is read
+        self._root: nn.Module | None = None  # the model that was called first in this window
         self._saved_hooks = False  # saved tensors have hooks of the script's: not to be touched
 
     def arm(self, budget: Budget) -> None:
@@ -76,6 +77,7 @@ class Reader:
         """Forget the window's samples."""
         self.fired.clear()
         self.made_by.clear()
+        self._root = None
         training = self.training
         if training is not None:
             training.outputs, training.output_grads, training.activations, training.before = {}, {}, {}, {}
@@ -127,8 +129,8 @@ class Reader:
         if training is None or training.batch or not torch.is_grad_enabled() or in_a_mode():
             return
         training.batch = tuple(a for a in args if isinstance(a, Tensor))
+        self._root = module
         self._notes.batch(training.batch)
-        self._notes.modes(module)
         self.fire(Moment.START)
 
     @guarded
@@ -173,6 +175,8 @@ class Reader:
         self._notes.leaves(found.leaves, optimizers)
         self._notes.compiled = self._notes.compiled or found.compiled
         self._notes.hazards = found.hazards or self._notes.hazards
+        if self._root is not None:  # now, not when it was called: that may have been to validate
+            self._notes.modes(self._root, training.step)
         for a in found.activations:
             name = self._models.parameter_names.get(id(a.feeder))
             place = self._models.owner[name] if name is not None else None

@@ -11,6 +11,7 @@ from .broadcast_target import broadcast_target
 from .constant_output import constant_output
 from .dead_units import dead_units
 from .double_softmax import double_softmax
+from .eval_mode_in_training import eval_mode_in_training
 from .exploding_gradient import exploding_gradient
 from .frozen_parameters import frozen_parameters
 from .learning_rate_too_high import learning_rate_too_high
@@ -37,6 +38,7 @@ ALL: tuple[Rule, ...] = (
     parameters_outside_optimizer,
     frozen_parameters,
     unused_parameters,
+    eval_mode_in_training,
     missing_zero_grad,
     symmetric_weights,
     non_finite,
