@@ -295,6 +295,7 @@ def write(outcomes: Sequence[Outcome]) -> None:
     """The results, and the counts that each rule's page shows."""
     by_split = {split: rates(part) for split, part in splits(outcomes).items()}
     results = {
+        "title": "Alarms on healthy and on sick trainings",
         "command": "make bench",
         "seeds": sorted({o.seed for o in outcomes}),
         "summary": summary(outcomes).splitlines(),

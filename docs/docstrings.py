@@ -22,4 +22,4 @@ class Docstrings(griffe.Extension):
 def in_markdown(text: str) -> str:
     """The same docstring with fenced doctests and bold answers."""
     text = DOCTEST.sub(lambda found: f"```pycon\n{found[0].rstrip()}\n```\n\n", text)
-    return ANSWERS.sub(r"**\1:** ", text)
+    return ANSWERS.sub(r"\n**\1:** ", text)

@@ -11,7 +11,9 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import is_dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import trainwright
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
 
 ROOT = Path(__file__).parent.parent
+LONG = 20
+"""Rows beyond which a table of results is folded."""
 TOOLKIT = (
     "init activation norm regularize groups clip descent schedule lr_range stopping average curvature"
 ).split()
@@ -77,16 +81,14 @@ def rules_table() -> Iterator[str]:
 def toolkit_table() -> Iterator[str]:
     """Every part of the toolkit and what is in it, by the first lines of the docstrings."""
     yield "# Toolkit\n"
-    yield "Plain functions on torch objects and numbers, for any loop. Those whose name ends in `_` change what they are given."
-    yield "Where torch has it right, the page names torch's own and nothing is added.\n"
+    yield "Plain functions on torch objects and numbers, for any loop. Those whose name ends in `_` change what they"
+    yield "are given. Where torch has it right, the page names torch's own and nothing is added.\n"
     for name in TOOLKIT:
         module = getattr(trainwright, name)
         yield f"## [{name}]({name}.md)\n\n{first_line(module)}\n\n| name | what it gives |\n| --- | --- |"
-        for public in module.__all__:
-            what = getattr(module, public)
-            if inspect.isfunction(what) or inspect.isclass(what):
-                anchor = f"{name}.md#trainwright.{name}.{public}"
-                yield f"| [`{public}`]({anchor}) | {cell(first_line(what))} |"
+        for public in public_names(module):
+            anchor = f"{name}.md#trainwright.{name}.{public}"
+            yield f"| [`{public}`]({anchor}) | {cell(first_line(getattr(module, public)))} |"
         yield ""
 
 
@@ -97,10 +99,22 @@ def toolkit_page(name: str) -> Iterator[str]:
     yield f"# {name}\n\n{title}\n{rest}\n"
     if name == "schedule":
         yield from schedule_pictures()
-    for public in module.__all__:
-        what = getattr(module, public)
-        if inspect.isfunction(what) or inspect.isclass(what):
-            yield f"::: trainwright.{name}.{public}\n"
+    for public in public_names(module):
+        yield f"::: trainwright.{name}.{public}\n"
+
+
+def public_names(module: ModuleType) -> list[str]:
+    """Functions and classes, in the order in which the module's own words mention them; results last."""
+    words = inspect.getdoc(module) or ""
+
+    def place(name: str) -> tuple[bool, int, str]:
+        what = getattr(module, name)
+        found = re.search(rf"\b{name}\b", words)
+        result = inspect.isclass(what) and (issubclass(what, tuple) or is_dataclass(what))
+        return result, found.start() if found else len(words), name
+
+    every = ((name, getattr(module, name)) for name in module.__all__)
+    return sorted((n for n, what in every if inspect.isfunction(what) or inspect.isclass(what)), key=place)
 
 
 def schedule_pictures() -> Iterator[str]:
@@ -183,11 +197,32 @@ def measured(folder: Path) -> Iterator[str]:
         yield f"## {result.get('title', path.stem)}\n"
         yield f"From `bench/results/{path.name}`.\n"
         for key, value in result.items():
-            if isinstance(value, str) and key != "title":
-                yield f"- {key}: {value}"
-            elif isinstance(value, list) and value and isinstance(value[0], dict):
-                yield "\n" + "\n".join(table(value))
+            if key != "title":
+                yield from shown(key, value)
         yield ""
+
+
+def shown(key: str, value: object) -> Iterator[str]:
+    """One entry of a result: a line, lines, or a table, which is folded where it is long."""
+    if isinstance(value, str | int | float):
+        yield f"- {key}: {value}"
+    elif isinstance(value, list) and value and isinstance(value[0], str):
+        yield from (f"- {line}" for line in value)
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        rows = list(table(value))
+        if len(value) <= LONG:
+            yield "\n" + "\n".join(rows) + "\n"
+        else:
+            yield f'\n??? note "{key}: {len(value)} rows"\n'
+            yield "\n".join(f"    {row}" for row in rows) + "\n"
+    elif isinstance(value, dict):
+        for part, of_part in value.items():
+            if isinstance(of_part, dict):  # the counts of each rule, by part of the scripts
+                yield from shown(
+                    f"{key}, {part}", [{"rule": rule, **counts} for rule, counts in of_part.items()]
+                )
+            else:
+                yield f"- {key}, {part}: {of_part}"
 
 
 def table(rows: list[dict[str, object]]) -> Iterator[str]:
@@ -200,5 +235,7 @@ def table(rows: list[dict[str, object]]) -> Iterator[str]:
 
 def cell(value: object) -> str:
     """A value in a table."""
+    if isinstance(value, list):
+        value = ", ".join(str(v.get("rule", v)) if isinstance(v, dict) else str(v) for v in value)
     text = f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
     return re.sub(r"\s+", " ", text).replace("|", "\\|")

@@ -94,7 +94,7 @@ def test_nothing_of_the_users_changes_by_a_bit(name, own_generator):
         )
 
     before = state()
-    found = range_test(net, optimizer, loader, loss, confirm=25)
+    found = range_test(net, loss, loader, optimizer, confirm=25)
     assert state() == before
     assert len(found.trials) > 1
     assert found.suggestion is not None
@@ -111,7 +111,7 @@ def test_the_same_sweep_comes_out_twice_and_training_goes_on_as_if_there_had_bee
         net, data = task()
         adam = torch.optim.Adam(net.parameters())
         loader = DataLoader(data, 32, shuffle=True)
-        found = [range_test(net, adam, loader, loss, confirm=25) for _ in range(2)] if test else []
+        found = [range_test(net, loss, loader, adam, confirm=25) for _ in range(2)] if test else []
         for batch in loader:
             adam.zero_grad()
             loss(net, batch).backward()
@@ -136,7 +136,7 @@ def test_an_iteration_in_progress_over_persistent_workers_goes_on():
         running = iter(loader)
         first = next(running)[1].tolist()
         sgd = torch.optim.SGD(net.parameters(), lr=0.1)
-        range_test(net, sgd, loader, loss, steps=30, low=1e-4, confirm=20)
+        range_test(net, loss, loader, sgd, steps=30, low=1e-4, confirm=20)
         rest = [batch[1].tolist() for batch in running]
     assert [first, *rest] == [data.tensors[1][i : i + 64].tolist() for i in range(0, 256, 64)]
 
@@ -145,7 +145,7 @@ def test_a_scheduler_on_the_optimiser_is_not_stepped():
     net, data = task()
     sgd = torch.optim.SGD(net.parameters(), lr=0.1)
     scheduler = torch.optim.lr_scheduler.LambdaLR(sgd, lambda step: 0.5**step)
-    range_test(net, sgd, DataLoader(data, 32), loss, confirm=20)
+    range_test(net, loss, DataLoader(data, 32), sgd, confirm=20)
     assert scheduler.last_epoch == 0
     assert sgd.param_groups[0]["lr"] == 0.1
 
@@ -160,7 +160,7 @@ def test_groups_keep_the_ratios_of_their_rates_and_frozen_ones_stay():
             seen.append([g["lr"] for g in self.param_groups])
             return super().step(closure)
 
-    range_test(net, Spy(groups, lr=0.1), DataLoader(data, 32), loss, steps=30, confirm=0)
+    range_test(net, loss, DataLoader(data, 32), Spy(groups, lr=0.1), steps=30, confirm=0)
     assert all(first == 0 for first, _ in seen)
     assert [second for _, second in seen] == pytest.approx(np.geomspace(1e-6, 10, 30)[: len(seen)])
 
@@ -171,7 +171,7 @@ def test_a_training_at_the_suggested_rate_learns(name, seed):
     net, data = task(seed)
     loader = DataLoader(data, 32, shuffle=True)
     optimizer = OPTIMIZERS[name](net.parameters())
-    found = range_test(net, optimizer, loader, loss)
+    found = range_test(net, loss, loader, optimizer)
     for group in optimizer.param_groups:
         group["lr"] = found.suggestion
     whole = data.tensors
@@ -188,7 +188,7 @@ class TestNothingToSuggest:
     def sweep(self, model, loss=loss, **more):
         _, data = task()
         return range_test(
-            model, torch.optim.SGD(model.parameters(), lr=0.1), DataLoader(data, 32), loss, confirm=0, **more
+            model, loss, DataLoader(data, 32), torch.optim.SGD(model.parameters(), lr=0.1), confirm=0, **more
         )
 
     def test_where_the_loss_is_no_number_at_once(self):
@@ -216,7 +216,7 @@ class TestNothingToSuggest:
             with torch.no_grad():
                 net.weight.zero_()
                 net.bias.zero_()
-            found = range_test(net, torch.optim.SGD(net.parameters(), lr=0.1), batches, loss, confirm=0)
+            found = range_test(net, loss, batches, torch.optim.SGD(net.parameters(), lr=0.1), confirm=0)
             none += found.suggestion is None
             if found.suggestion is None:
                 assert "no rate trains" in found.reason
@@ -287,22 +287,22 @@ def test_what_makes_no_sense_is_refused_in_a_sentence():
     net, data = task()
     sgd, loader = torch.optim.SGD(net.parameters(), lr=0.1), DataLoader(data, 32)
     with pytest.raises(TypeError, match="would use up"):
-        range_test(net, sgd, iter(loader), loss)
+        range_test(net, loss, iter(loader), sgd)
     with pytest.raises(TypeError, match="L-BFGS"):
-        range_test(net, torch.optim.LBFGS(net.parameters()), loader, loss)
+        range_test(net, loss, loader, torch.optim.LBFGS(net.parameters()))
     with pytest.raises(ValueError, match=r"low=1.0, high=0.1"):
-        range_test(net, sgd, loader, loss, low=1.0, high=0.1)
+        range_test(net, loss, loader, sgd, low=1.0, high=0.1)
     with pytest.raises(ValueError, match="steps=5"):
-        range_test(net, sgd, loader, loss, steps=5)
+        range_test(net, loss, loader, sgd, steps=5)
     for confirm in (-1, 5):
         with pytest.raises(ValueError, match=f"confirm={confirm}"):
-            range_test(net, sgd, loader, loss, confirm=confirm)
+            range_test(net, loss, loader, sgd, confirm=confirm)
     with pytest.raises(ValueError, match="not the model's"):
-        range_test(nn.Linear(2, 2), sgd, loader, loss)
+        range_test(nn.Linear(2, 2), loss, loader, sgd)
     with pytest.raises(ValueError, match="no batches"):
-        range_test(net, sgd, [], loss)
+        range_test(net, loss, [], sgd)
     with pytest.raises(ValueError, match="scalar"):
-        range_test(net, sgd, loader, lambda n, b: n(b[0]))
+        range_test(net, lambda n, b: n(b[0]), loader, sgd)
     with pytest.raises(ValueError, match="rates that rise"):
         judge([1.0, 0.5], [1.0, 1.0])
 
@@ -311,7 +311,7 @@ def test_a_loss_of_another_model_is_said_and_leaves_no_gradients_there():
     net, data = task()
     sgd = torch.optim.SGD(net.parameters(), lr=0.1)
     with pytest.raises(ValueError, match="does not depend on the model handed to it"):
-        range_test(net, sgd, DataLoader(data, 32), lambda _, batch: loss(net, batch))
+        range_test(net, lambda _, batch: loss(net, batch), DataLoader(data, 32), sgd)
     assert all(p.grad is None for p in net.parameters())
 
 
@@ -319,7 +319,7 @@ def test_a_model_that_cannot_be_copied_is_said():
     net, data = task()
     net.held = (torch.ones(2, requires_grad=True) * 2,)
     with pytest.raises(TypeError, match="cannot copy"):
-        range_test(net, torch.optim.SGD(net.parameters(), lr=0.1), DataLoader(data, 32), loss)
+        range_test(net, loss, DataLoader(data, 32), torch.optim.SGD(net.parameters(), lr=0.1))
 
 
 def test_a_result_is_frozen():
@@ -327,3 +327,10 @@ def test_a_result_is_frozen():
     with pytest.raises(AttributeError):
         found.suggestion = 1.0
     assert isinstance(copy.copy(found), RangeTest)
+
+
+def test_arguments_in_another_order_are_told_apart():
+    net, data = task()
+    sgd = torch.optim.SGD(net.parameters(), lr=0.1)
+    with pytest.raises(TypeError, match="takes the model, the loss, the batches and the optimiser"):
+        range_test(net, sgd, DataLoader(data, 32), loss)

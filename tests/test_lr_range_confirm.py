@@ -54,7 +54,7 @@ def test_batches_that_judge_are_never_trained_on(held):
         )
         return loss(model, batch)
 
-    found = range_test(net, sgd(net), loader, spy, confirm=40)
+    found = range_test(net, spy, loader, sgd(net), confirm=40)
     swept = len(found.losses)
     own, kept = ({i for b in batches for i in b} for batches in (trained[swept:], judged))
     assert len(kept) == 4 * 16
@@ -83,7 +83,7 @@ def test_every_fifth_of_fifty_batches_is_kept_out():
 
 def test_where_a_pass_has_few_batches_the_last_losses_of_training_judge():
     net, data = numbered()
-    found = range_test(net, sgd(net), [data.tensors], loss, confirm=40)
+    found = range_test(net, loss, [data.tensors], sgd(net), confirm=40)
     assert found.suggestion in found.trials
     assert all(end > 0 for end in found.trials.values())
 
@@ -91,8 +91,8 @@ def test_where_a_pass_has_few_batches_the_last_losses_of_training_judge():
 @pytest.mark.parametrize("seed", range(3))
 def test_a_slow_learner_gets_a_higher_rate_than_the_sweep_shows_and_ends_lower_with_it(seed):
     net, loader = narrow(seed)
-    alone = range_test(net, sgd(net), loader, loss, confirm=0)
-    found = range_test(net, sgd(net), loader, loss)
+    alone = range_test(net, loss, loader, sgd(net), confirm=0)
+    found = range_test(net, loss, loader, sgd(net))
     assert alone.trials == {}
     assert found.losses.tolist() == alone.losses.tolist()
     assert found.suggestion > 2 * alone.suggestion
@@ -113,7 +113,7 @@ def test_no_suggestion_where_all_trainings_blow_up():
     torch.manual_seed(0)
     net, x = Late(4, 1), torch.randn(320, 4)
     data = [(x[i : i + 32], x[i : i + 32].sum(1, keepdim=True)) for i in range(0, 320, 32)]
-    found = range_test(net, sgd(net), data, loss, steps=80)
+    found = range_test(net, loss, data, sgd(net), steps=80)
     assert found.suggestion is None
     assert "lowered the loss without blowing up" in found.reason
     assert set(found.trials.values()) == {math.inf}
@@ -122,7 +122,7 @@ def test_no_suggestion_where_all_trainings_blow_up():
 
 def test_a_sweep_without_suggestion_is_not_confirmed():
     net, data = numbered()
-    found = range_test(net, sgd(net), DataLoader(data, 16), lambda n, b: 0 * loss(n, b) + 1)
+    found = range_test(net, lambda n, b: 0 * loss(n, b) + 1, DataLoader(data, 16), sgd(net))
     assert found.suggestion is None
     assert found.trials == {}
 
@@ -205,5 +205,5 @@ def test_it_costs_no_more_steps_than_said(name):
         return loss(model, batch)
 
     optimizer = getattr(torch.optim, name)(net.parameters(), lr=0.01)
-    found = range_test(net, optimizer, DataLoader(data, 16, shuffle=True), counted, steps=100, confirm=30)
+    found = range_test(net, counted, DataLoader(data, 16, shuffle=True), optimizer, steps=100, confirm=30)
     assert count <= len(found.losses) + 30 * len(found.trials) <= 100 + 30 * 8

@@ -121,7 +121,7 @@ def found(problem: Problem, data: Data, optimizer: str, seed: int, confirm: int)
         return problem.loss(net(batch[0]), batch[1])
 
     start = OPTIMIZERS[optimizer](model.parameters(), lr=0.1)
-    result = lr_range.range_test(model, start, loader, loss, confirm=confirm)
+    result = lr_range.range_test(model, loss, loader, start, confirm=confirm)
     return Found(result.suggestion, result, count)
 
 

@@ -1,6 +1,6 @@
 """A learning rate from a short sweep, in which it grows at every step until the loss blows up, and short trainings.
 
-    found = lr_range.range_test(net, optimizer, loader, lambda net, batch: loss_of(net(batch[0]), batch[1]))
+    found = lr_range.range_test(net, lambda net, batch: loss_of(net(batch[0]), batch[1]), loader, optimizer)
     print(found)
 
 All runs on copies: model, optimiser, random numbers and the order of the data are as they were before, to the bit. A

@@ -20,9 +20,9 @@ __all__ = ["range_test"]
 
 def range_test(
     model: nn.Module,
-    optimizer: Optimizer,
-    batches: Iterable[Batch],
     loss: Callable[[nn.Module, Batch], Tensor],
+    batches: Iterable[Batch],
+    optimizer: Optimizer,
     *,
     low: float = 1e-6,
     high: float = 10.0,
@@ -39,10 +39,10 @@ def range_test(
 
     Args:
         model: in the mode in which it trains. It is copied together with the optimiser.
+        loss: gives the loss of a batch as a scalar, with the model that it is handed.
+        batches: a `DataLoader` or list, gone through as often as needed; not an iterator, which would be used up.
         optimizer: any but L-BFGS, over parameters of `model`; its state comes along. Groups keep the ratios of their
             rates; the swept rate is that of the largest.
-        batches: a `DataLoader` or list, gone through as often as needed; not an iterator, which would be used up.
-        loss: gives the loss of a batch as a scalar, with the model that it is handed.
         low: first rate, so small that nothing moves yet.
         high: last rate; the sweep ends earlier when the loss blows up.
         steps: optimiser steps of the sweep, at least 20.
@@ -78,7 +78,7 @@ def range_test(
     >>> data = torch.utils.data.TensorDataset(x, x.sum(1, keepdim=True))
     >>> loader = torch.utils.data.DataLoader(data, 32, shuffle=True)
     >>> sgd = torch.optim.SGD(net.parameters(), lr=0.1)
-    >>> found = range_test(net, sgd, loader, lambda net, b: nn.functional.mse_loss(net(b[0]), b[1]))
+    >>> found = range_test(net, lambda net, b: nn.functional.mse_loss(net(b[0]), b[1]), loader, sgd)
     >>> 0.01 < found.suggestion < 0.3
     True
     """
@@ -90,6 +90,11 @@ def range_test(
     if confirm and confirm < 2 * FEWEST:
         raise ValueError(
             f"range_test() got confirm={confirm}; it needs 0, for the sweep alone, or at least {2 * FEWEST} steps."
+        )
+    if not isinstance(optimizer, Optimizer) or not callable(loss):
+        got = ", ".join(type(a).__name__ for a in (model, loss, batches, optimizer))
+        raise TypeError(
+            f"range_test() got {got}; it takes the model, the loss, the batches and the optimiser."
         )
     if isinstance(batches, Iterator):
         raise TypeError(
