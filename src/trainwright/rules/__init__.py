@@ -16,6 +16,7 @@ from .exploding_gradient import exploding_gradient
 from .frozen_parameters import frozen_parameters
 from .learning_rate_too_high import learning_rate_too_high
 from .learning_rate_too_low import learning_rate_too_low
+from .loss_mismatch import loss_mismatch
 from .loss_spike import loss_spike
 from .missing_zero_grad import missing_zero_grad
 from .non_finite import non_finite
@@ -34,6 +35,7 @@ ALL: tuple[Rule, ...] = (
     # What is certain from shapes and calls comes first, then the start, then what training shows.
     broadcast_target,
     double_softmax,
+    loss_mismatch,
     output_activation_mismatch,
     parameters_outside_optimizer,
     frozen_parameters,
