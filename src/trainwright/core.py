@@ -242,6 +242,18 @@ class NonFinite(TypedDict):
     handled: bool  # GradScaler skipped the step: not a fault
 
 
+class RefusedLabels(TypedDict):
+    """Labels at which a loss function raised."""
+
+    kind: str  # of the loss
+    site: Site | None
+    step: int
+    low: int
+    high: int
+    classes: int  # columns of the logits
+    ignored: int  # the label that would have been left out
+
+
 class Facts(TypedDict, total=False):
     """What does not change while a run goes on. A missing key, or `None`, is "unknown"."""
 
@@ -278,6 +290,7 @@ class Facts(TypedDict, total=False):
     targets: TensorFacts | None
     loaded: list[dict[str, object]]  # load_state_dict: {"module", "site", "matched", "missing", "unexpected"}
     non_finite: NonFinite | None
+    refused_labels: RefusedLabels | None
     skipped_steps: int  # by GradScaler
     eval_during_training: list[str]  # modules in eval mode while gradients were made
     eval_steps: int  # sampled steps at which the root was in eval mode

@@ -52,6 +52,7 @@ class Listener(Protocol):
         kwargs: dict[str, Any],
         result: object,
     ) -> None: ...
+    def loss_refused(self, kind: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None: ...
     def zeroed(self, whose: object) -> None: ...
     def clipped(self, kind: str, limit: object) -> None: ...
     def scaled_step(self, scaler: object, optimizer: object, result: object) -> None: ...
@@ -181,6 +182,8 @@ def attach(to: Listener) -> ExitStack:
                 try:
                     result = original(*args, **kwargs)
                 except BaseException as error:
+                    if not torch.compiler.is_compiling():
+                        to.loss_refused(kind, args, kwargs)
                     hide_(error)
                     raise
                 if not torch.compiler.is_compiling():

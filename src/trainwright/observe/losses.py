@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import LossFacts, Site, TensorFacts, Training
+from ..core import LossFacts, RefusedLabels, Site, TensorFacts, Training
 from ..signals.sample import row_sample
 from . import graph
 
@@ -233,6 +233,34 @@ def constant_loss(known: Known, original: Callable[..., Any], training: Training
         with torch.no_grad():
             return float(original(guess, target))
     return None
+
+
+def refused_labels(
+    kind: str, args: tuple[Any, ...], kwargs: dict[str, Any], step: int, site: Site | None
+) -> RefusedLabels | None:
+    """The labels at which a loss function has raised, if it was for them.
+
+    A GPU raises later, and cannot be asked any more by then.
+    """
+    pair = arguments(args, kwargs)
+    if kind not in CLASSES or pair is None or not pair[1].is_cpu or not pair[1].numel() or not pair[0].ndim:
+        return None
+    x, y = pair
+    ignored, classes = int(kwargs.get("ignore_index", -100)), x.shape[1 if x.ndim > 1 else 0]
+    wrong = y[((y < 0) | (y >= classes)) & (y != ignored)]
+    if y.is_floating_point() or not wrong.numel():
+        return None
+    kept = y[y != ignored]
+    low, high = int(kept.amin()), int(kept.amax())
+    return {
+        "kind": kind,
+        "site": site,
+        "step": step,
+        "low": low,
+        "high": high,
+        "classes": classes,
+        "ignored": ignored,
+    }
 
 
 def target_facts(known: Known) -> TensorFacts | None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..core import Facts, NonFinite, OptimizerFacts, ParameterFacts, Site, TensorFacts
+from ..core import Facts, NonFinite, OptimizerFacts, ParameterFacts, RefusedLabels, Site, TensorFacts
 from . import graph, sites
 from .budget import Budget
 from .loaders import Loaders
@@ -53,6 +53,7 @@ class Notes:
         self.hazards: list[tuple[str, str]] = []
         self._own_failures = own_failures
         self.non_finite: NonFinite | None = None
+        self.refused: RefusedLabels | None = None
         self.compiled = self.compile_asked = self.eager_probe = False
         self.scaler, self.skipped_steps = False, 0
         self.amp: str | None = None
@@ -295,6 +296,7 @@ class Notes:
             "targets": next((t for k in self._losses.known.values() if (t := target_facts(k))), None),
             "loaded": self._loaded,
             "non_finite": self.non_finite,
+            "refused_labels": self.refused,
             "eval_during_training": list(self._eval_modules),
             "eval_steps": self._eval_steps,
             "eval_from": self._eval_from,

@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 
 from .. import signals
 from ..core import Facts, Moment, Reading, Run, Signal, Training
-from . import graph, sites
+from . import graph, losses, sites
 from .budget import Budget
 from .guard import Guard, aside, guarded, in_a_mode
 from .lane import LONGEST, LONGEST_S, Lane
@@ -196,6 +196,12 @@ class Recorder:
             maker = self.reader.made_by.get(node) if node is not None else None
             if maker is not None and known.facts["input_site"] is None:
                 known.facts["input_site"] = self.models.site_of(self.models.modules[maker])
+
+    @guarded
+    def loss_refused(self, kind: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """A loss function has raised."""
+        if not in_a_mode() and self.notes.refused is None:
+            self.notes.refused = losses.refused_labels(kind, args, kwargs, self.steps, sites.site(depth=4))
 
     def before_backward(self, tensors: object) -> None:
         """Backward is about to start."""

@@ -14,6 +14,7 @@ from .double_softmax import double_softmax
 from .eval_mode_in_training import eval_mode_in_training
 from .exploding_gradient import exploding_gradient
 from .frozen_parameters import frozen_parameters
+from .label_out_of_range import label_out_of_range
 from .learning_rate_too_high import learning_rate_too_high
 from .learning_rate_too_low import learning_rate_too_low
 from .loss_mismatch import loss_mismatch
@@ -33,6 +34,7 @@ from .vanishing_gradient import vanishing_gradient
 
 ALL: tuple[Rule, ...] = (
     # What is certain from shapes and calls comes first, then the start, then what training shows.
+    label_out_of_range,
     broadcast_target,
     double_softmax,
     loss_mismatch,
