@@ -24,6 +24,7 @@ from .non_finite import non_finite
 from .output_activation_mismatch import output_activation_mismatch
 from .overfitting import overfitting
 from .parameters_outside_optimizer import parameters_outside_optimizer
+from .plateau import plateau
 from .saturated_units import saturated_units
 from .stopped_too_early import stopped_too_early
 from .symmetric_weights import symmetric_weights
@@ -58,6 +59,7 @@ ALL: tuple[Rule, ...] = (
     loss_spike,
     constant_output,
     overfitting,
+    plateau,
     stopped_too_early,
 )
 """Every rule; of equal findings the one whose rule stands first is the likelier cause."""
