@@ -29,6 +29,7 @@ from .saturated_units import saturated_units
 from .stopped_too_early import stopped_too_early
 from .symmetric_weights import symmetric_weights
 from .trainings import last_training
+from .underfitting import underfitting
 from .unscaled_input import unscaled_input
 from .unused_parameters import unused_parameters
 from .vanishing_gradient import vanishing_gradient
@@ -60,6 +61,7 @@ ALL: tuple[Rule, ...] = (
     constant_output,
     overfitting,
     plateau,
+    underfitting,
     stopped_too_early,
 )
 """Every rule; of equal findings the one whose rule stands first is the likelier cause."""
