@@ -257,7 +257,8 @@ def check_model(who: str, model: nn.Module, parameters: Sequence[nn.Parameter]) 
 
 def listed(who: str, batches: Iterable[Batch]) -> list[Batch]:
     """The batches as a list; a single one that was not put into a list is refused."""
-    if not isinstance(batches, Iterable) and not hasattr(batches, "__getitem__"):
+    given: object = batches
+    if not isinstance(given, Iterable) and not hasattr(given, "__getitem__"):
         raise TypeError(
             f"{who}() got a {type(batches).__name__} as `batches`; it takes the model, the loss and the batches, "
             f"in that order."

@@ -91,8 +91,9 @@ def range_test(
         raise ValueError(
             f"range_test() got confirm={confirm}; it needs 0, for the sweep alone, or at least {2 * FEWEST} steps."
         )
-    if not isinstance(optimizer, Optimizer) or not callable(loss):
-        got = ", ".join(type(a).__name__ for a in (model, loss, batches, optimizer))
+    given: tuple[object, ...] = (model, loss, batches, optimizer)
+    if not isinstance(given[3], Optimizer) or not callable(given[1]):
+        got = ", ".join(type(a).__name__ for a in given)
         raise TypeError(
             f"range_test() got {got}; it takes the model, the loss, the batches and the optimiser."
         )
