@@ -8,8 +8,9 @@ Each script is watched in a process of its own, as `python -m trainwright run SC
 runs/bench and used again until the script, or the code that observes, changes; judging is always done afresh.
 So an interrupted run goes on where it stopped, and a changed rule is measured in seconds.
 
-A finding of HARM or FATAL is an alarm; a HINT is none. On a healthy script any alarm is a false one. On a
-sick one the rule that its manifest names must raise it (or hint, if it never does more); others that are true of it, too, are in `also`.
+A finding of HARM or FATAL is an alarm; a HINT is none. On a healthy script any alarm is a false one. On a sick
+one the rule that its manifest names must raise it (or hint, if it never does more); others that are true of it,
+too, are in `also`.
 The exit status is 1 if a healthy script raised an alarm, or missed the score that it must reach.
 """
 
