@@ -13,7 +13,7 @@ WATCHING = f"{JUDGING} --eager-probe --folder --overhead -m"
 FLAGS = {
     "run": WATCHING,
     "check": f"{WATCHING} --steps",
-    "diagnose": JUDGING,
+    "diagnose": f"{JUDGING} --map",
     "explain": "",
     "rules": "",
 }

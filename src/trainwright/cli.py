@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 
 USAGE = 2
 """Exit status of a wrong use of trainwright."""
+
+SERIES = ("loss", "valid_loss", "accuracy", "valid_accuracy", "learning_rate", "grad_norm", "epoch", "step")
+"""What `--map` names columns for."""
 
 SWITCHES = ("-h", "--help", "--eager-probe")
 """Options of `run` and `check` that take no value; all others take one."""
@@ -60,10 +64,14 @@ examples:
   trainwright diagnose runs/last --ignore unscaled-input
   trainwright diagnose runs/last --set dead-units.share=0.9
   trainwright diagnose runs/last --format json --output findings.json
+  trainwright diagnose lightning_logs/version_0
+  trainwright diagnose log.csv --map loss=train/ce,valid_loss=val/ce
 
-RUN is the folder of a run, or one .sqlite file in it. The report goes to stdout.
+RUN is the folder of a run, or one .sqlite file in it; or the log of another tool, a file or its folder:
+CSV (Lightning, Keras, any with a header), JSON lines, trainer_state.json, TensorBoard events, an offline
+run of W&B. Of such curves only the rules are asked that need nothing else. The report goes to stdout.
 
-exit status: 0; 1 with --fail-on; 2 for a record that cannot be read or a wrong use."""
+exit status: 0; 1 with --fail-on; 2 for what cannot be read or a wrong use."""
 
 EXPLAIN = """\
 example:
@@ -167,11 +175,19 @@ def parser() -> argparse.ArgumentParser:
 
     again = commands.add_parser(
         "diagnose",
-        help="judge a recorded run again",
-        description="Judge a recorded run again, with other rules or limits.",
+        help="judge a recorded run again, or another tool's log",
+        description="Judge a recorded run again, with other rules or limits, or the curves in another tool's log.",
         epilog=DIAGNOSE,
     )
-    again.add_argument("run", type=Path, metavar="RUN", help="the folder of a run, as runs/last")
+    again.add_argument("run", type=Path, metavar="RUN", help="the folder of a run, as runs/last, or a log")
+    again.add_argument(
+        "--map",
+        action="append",
+        type=_columns,
+        metavar="SERIES=COLUMN",
+        help="which column of a log is the loss, valid_loss, accuracy, valid_accuracy, learning_rate, "
+        "grad_norm, epoch or step; several parted by commas; may be given often; no COLUMN: none is",
+    )
     _add_judging(again, "stdout")
 
     explain = commands.add_parser(
@@ -230,6 +246,21 @@ def _limit(text: str) -> tuple[str, float]:
         return name.strip(), float(value)
     except ValueError:
         raise argparse.ArgumentTypeError(f"`{text}` is not of the form RULE.LIMIT=NUMBER") from None
+
+
+def _columns(text: str) -> list[tuple[str, str]]:
+    """`loss=a,valid_loss=b`: a comma parts only where a name of a series follows, so columns may hold commas.
+
+    >>> _columns("loss=train/ce,valid_loss=a, b = c,epoch=")
+    [('loss', 'train/ce'), ('valid_loss', 'a, b = c'), ('epoch', '')]
+    """
+    series = "|".join(SERIES)
+    parts = re.split(rf",(?=\s*(?:{series})\s*=)", text)
+    told = [(name.strip(), column.strip()) for name, _, column in (part.partition("=") for part in parts)]
+    for name, _ in told:
+        if name not in SERIES or "=" not in text:
+            raise argparse.ArgumentTypeError(f"`{name}` is none of {', '.join(SERIES)}: write SERIES=COLUMN")
+    return told
 
 
 def _share(text: str) -> float:

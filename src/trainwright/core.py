@@ -242,6 +242,16 @@ class NonFinite(TypedDict):
     handled: bool  # GradScaler skipped the step: not a fault
 
 
+class CurveFacts(TypedDict):
+    """Where the curves of a run come from that was not watched but read from another tool's log."""
+
+    file: str
+    format: str
+    unit: str  # what a step is: "step", "epoch" or "row" of the log
+    taken: dict[str, list[str]]  # series -> columns of the log
+    notes: list[str]  # what was guessed or left out, in sentences
+
+
 class RefusedLabels(TypedDict):
     """Labels at which a loss function raised."""
 
@@ -299,6 +309,7 @@ class Facts(TypedDict, total=False):
     replicas: dict[str, object] | None  # {"ranks": n, "equal": bool, "step": k}
     overhead: dict[str, float | int | str | None]  # budget, own_s, startup_s, run_s, share, sampled
     own_failures: list[dict[str, str]]  # {"where", "error"}: ours, reported once
+    curves: CurveFacts  # the run was not watched: these are its only source
     given_up: list[str]  # what was not watched, and why, in sentences
     sources: dict[str, dict[str, str]]  # file -> line number -> text, around the sites
 

@@ -94,14 +94,28 @@ def launch(options: Namespace, args: Sequence[str]) -> int:
 
 def judge_again(options: Namespace) -> int:
     """Do `diagnose`; returns the exit status."""
+    from .adapters import UnreadableLog, read
     from .observe.store import UnreadableRun, load
-    from .rules import diagnose
+    from .rules import diagnose, unwatched
 
+    given: dict[str, list[str]] = {}
+    for series, column in [pair for pairs in options.map or () for pair in pairs]:
+        given.setdefault(series, []).extend([column] if column else [])
     try:
         said = settings(options)
         rules = said.judges()
-        run = load(options.run)
-    except (UsageError, UnreadableRun) as error:
+        log = read(options.run, given)
+        if log is None and given:
+            raise UsageError(
+                f"`{options.run}` is no log of another tool: `--map` has no columns to name there."
+            )
+        run = log or load(options.run)
+        if log and rules and not unwatched.able(rules, log):
+            raise UsageError(
+                f"curves alone do not tell {', '.join(r.name for r in rules)}: watch a training for it."
+            )
+        rules = unwatched.able(rules, run)
+    except (UsageError, UnreadableRun, UnreadableLog) as error:
         return _refuse(str(error))
     except OSError as error:
         return _refuse(f"cannot read `{options.run}`: {error.strerror or error}.")

@@ -16,7 +16,7 @@ from trainwright.core import Evidence, Finding, Run, Severity, Where
 from trainwright.report.data import as_json, github, near, sarif
 
 SCHEMA = json.loads(files("trainwright.report").joinpath("schema-1.json").read_text())
-KEYS = ["schema_version", "script", "exit_status", "steps", "overhead", "verdict", "findings"]
+KEYS = ["schema_version", "script", "exit_status", "log", "steps", "overhead", "verdict", "findings"]
 
 
 def valid(data):

@@ -42,6 +42,7 @@ def as_json(run: Run, findings: Sequence[Finding], rules: Sequence[Rule] = ALL) 
         "schema_version": SCHEMA_VERSION,
         "script": facts.get("script"),
         "exit_status": facts.get("exit_status"),
+        "log": _log(run),
         "steps": run.steps,
         "overhead": _numbers(facts["overhead"]) if facts.get("overhead") else None,
         "verdict": {"kind": said.kind, "sentence": said.sentence, "looked_at": list(said.looked_at)},
@@ -104,6 +105,12 @@ def _finding(finding: Finding, rule: Rule | None) -> Json:
         found["fix"] = finding.fix
     found["remedies"] = [{"name": a.name, "summary": a.summary} for a in (remedies(rule) if rule else ())]
     return found
+
+
+def _log(run: Run) -> Json | None:
+    """Where curves come from that were not watched."""
+    log = run.facts.get("curves")
+    return {key: value for key, value in log.items() if key != "notes"} if log else None
 
 
 def _severity(finding: Finding) -> Severity:

@@ -10,6 +10,7 @@ from string import Template
 
 from ..core import Finding, Rule, Run, Severity, Where
 from ..rules import ALL
+from ..rules.unwatched import unit
 from ..rules.verdict import Verdict, verdict
 from .data import near
 from .figures import curves, depths
@@ -32,7 +33,9 @@ def html(run: Run, findings: Sequence[Finding], rules: Sequence[Rule] = ALL) -> 
     """
     said = verdict(run, findings)
     by_name = {rule.name: rule for rule in rules}
-    script = run.facts.get("script") or "a training"
+    script = run.facts.get("script") or (
+        run.facts["curves"]["file"] if "curves" in run.facts else "a training"
+    )
     sections = {
         "findings": ("Findings", _findings(run, findings, by_name)),
         "curves": ("Curves", curves(run, findings)),
@@ -79,7 +82,8 @@ def _head(run: Run, findings: Sequence[Finding], said: Verdict) -> Markup:
     about = run.facts
     bits = [
         tag("code", about["script"]) if about.get("script") else None,
-        f"{run.steps:,} steps",
+        tag("code", about["curves"]["file"]) if "curves" in about else None,
+        f"{run.steps:,} {unit(run)}s",
         f"{about['epochs']} epochs" if about.get("epochs") else None,
         about.get("device"),
         about["started"].replace("T", " ")[:16] + " UTC" if about.get("started") else None,
@@ -158,7 +162,8 @@ def _places(where: Sequence[Where]) -> Markup | None:
         file = near(place.file) if place.file else None
         line = f"{file}:{place.line}" if file and place.line else file
         bits = [tag("code", line, class_="line") if line else None, " " if line and name else None]
-        items.append(tag("li", *bits, tag("code", name) if name else None))
+        if line or name:  # of curves alone, no place is known
+            items.append(tag("li", *bits, tag("code", name) if name else None))
     if len(items) > PLACES:
         items[PLACES:] = [tag("li", f"and {len(items) - PLACES} more places", class_="quiet")]
     return tag("ul", *items, class_="places") if items else None

@@ -91,6 +91,7 @@ def facts(run: Run) -> Markup:
     about = run.facts
     argv, per_epoch = about.get("argv"), about.get("steps_per_epoch")
     rows: dict[str, object] = {
+        "Log": tag("code", about["curves"]["file"]) if "curves" in about else None,
         "Script": tag("code", about["script"]) if about.get("script") else None,
         "Command": tag("code", about.get("command") or (shlex.join(argv) if argv else ""))
         if about.get("command") or argv

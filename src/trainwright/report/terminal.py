@@ -16,7 +16,7 @@ from rich.markdown import Markdown
 from rich.text import Text
 
 from ..core import Evidence, Finding, Rule, Run, Severity
-from ..rules import ALL
+from ..rules import ALL, unwatched
 from ..rules.verdict import Verdict, verdict
 from .data import near
 from .markup import UNPRINTABLE, number
@@ -59,7 +59,8 @@ def text(
     console = _console(to)
     by_name = {rule.name: rule for rule in rules}
     said = verdict(run, findings)
-    script = run.facts.get("script")
+    log = run.facts.get("curves")
+    script = run.facts.get("script") or (log["file"] if log else None)
     heading = _prose(f"trainwright on {near(script)}: " if script else "trainwright: ", "bold")
     _wrapped(console, heading + _prose(said.sentence, "green" if said.kind in GOOD else ""))
     for finding in findings:
@@ -140,7 +141,8 @@ def _places(finding: Finding, run: Run, width: int) -> Iterator[Text]:
         name = where.parameter or where.module
         at = f"{near(where.file)}:{where.line}" if where.file and where.line else near(where.file or "")
         bits = [_printable(at), f"`{_printable(name)}`" if name else ""]
-        yield Text("  --> ", "dim") + Text(" ".join(bit for bit in bits if bit), "bold")
+        if any(bits):  # of curves alone, no place is known
+            yield Text("  --> ", "dim") + Text(" ".join(bit for bit in bits if bit), "bold")
         source = run.facts.get("sources", {}).get(where.file or "", {}).get(str(where.line), "").strip()
         if source and where[2:] not in quoted:
             quoted.add(where[2:])
@@ -196,14 +198,19 @@ def _seen(
     lacking = [f"{name} (no {', '.join(signals)})" for name, signals in blind.items() if signals]
     if lacking and run.series:
         yield "not judged", ["; ".join(lacking)]
-    given_up = run.facts.get("given_up", [])
-    phrases = [phrase for phrase in said.looked_at if phrase not in given_up]
+    given_up, log = run.facts.get("given_up", []), run.facts.get("curves")
+    apart = [unwatched.took(log), *log["notes"]] if log else []
+    phrases = [phrase for phrase in said.looked_at if phrase not in (*given_up, *apart)]
+    if apart:
+        yield "columns", [f"{apart[0]}."]
     yield "looked at", ["; ".join(p for p in phrases if not p.startswith("no "))]
     missing = [p.removeprefix("no ") for p in phrases if p.startswith("no ")]
     if missing and run.series:
         yield "not seen", ["; ".join(missing)]
     if given_up:
         yield "given up", given_up
+    if apart[1:]:
+        yield "notes", apart[1:]
     cost = _cost(run)
     if cost:
         yield "cost", [cost]

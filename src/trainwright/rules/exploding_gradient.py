@@ -164,13 +164,14 @@ def _over_steps(run: Run, limit: float, away: Divergence) -> Iterator[Finding]:
     top, high = int(np.argmax(whole)), steps[whole > limit * whole[0]]
     place = norms.places[int(np.nanargmax(values[top]))]
     yield Finding(
-        f"The gradient grew from {whole[0]:.2e} to {whole[top]:.2e} at step {steps[top]}, most of it in "
-        f"`{place}`; {away.sentence}",
+        f"The gradient grew from {whole[0]:.2e} to {whole[top]:.2e} at step {steps[top]}"
+        + (f", most of it in `{place}`" if place else "")
+        + f"; {away.sentence}",
         evidence=(
             Evidence("gradient norm / at first", float(whole[top] / whole[0]), limit, "ratio"),
             away.evidence,
         ),
-        where=(run.where(place),),
+        where=(run.where(place),) if place else (),
         steps=(int(high[0]), int(high[-1])),
         fix="Lower the learning rate, and bound the step with "
         "`torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)` before `optimizer.step()`.",

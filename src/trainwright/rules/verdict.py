@@ -9,7 +9,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ..core import Finding, Run, Severity, Signal
-from ..signals import ALL, epoch, learning_rate, loss, valid_loss
+from ..signals import ALL, epoch, grad_norm, learning_rate, loss, valid_accuracy, valid_loss
+from . import unwatched
 from .promise import LOSSES, PASSES, Promise, promise, readings, several_losses
 
 Kind = Literal["findings", "still-improving", "nothing-found", "too-little-seen"]
@@ -29,6 +30,10 @@ WHY = {
     "epoch": "no data loader",
 }
 """What the absence of a signal means when nothing went wrong."""
+
+
+CURVES = (loss, valid_loss, valid_accuracy, learning_rate, grad_norm)
+"""What a log of another tool may hold."""
 
 
 class Verdict(NamedTuple):
@@ -62,7 +67,7 @@ def verdict(run: Run, findings: Iterable[Finding]) -> Verdict:
         return Verdict("still-improving", f"Nothing harmful found{besides}, and {_longer(run, more)}", seen)
     return Verdict(
         "nothing-found",
-        f"Nothing harmful found in {_count(run.steps, 'step')}{besides}. {_ended(run)}".rstrip(),
+        f"Nothing harmful found in {_count(run.steps, unwatched.unit(run))}{besides}. {_ended(run)}".rstrip(),
         seen,
     )
 
@@ -75,24 +80,31 @@ def looked_at(run: Run) -> Iterator[str]:
     parameters, modules = facts.get("parameters", {}), facts.get("modules", {})
     layers = {place for s in run.series.values() for place in s.places if place and place in modules}
     sampled = facts.get("overhead", {}).get("sampled")
+    log = facts.get("curves")
 
-    yield _count(run.steps, "optimiser step") + (f" in {_count(epochs, 'epoch')}" if epochs else "")
+    step = unwatched.unit(run) if log else "optimiser step"
+    yield _count(run.steps, step) + (f" in {_count(epochs, 'epoch')}" if epochs and step != "epoch" else "")
     yield f"{_count(losses, 'reading')} of the loss"
     yield _count(passes, "validation pass", "validation passes")
     weights = sum(prod(p["shape"]) for p in parameters.values())
-    yield f"{_count(len(parameters), 'parameter')} of {_count(weights, 'weight')}"
-    yield f"{_count(len(layers), 'layer')} of {_count(len(modules), 'module')}"
+    if log:
+        yield from unwatched.looked_at(run, log)
+    else:
+        yield f"{_count(len(parameters), 'parameter')} of {_count(weights, 'weight')}"
+        yield f"{_count(len(layers), 'layer')} of {_count(len(modules), 'module')}"
     if isinstance(sampled, int | float) and sampled < run.steps:
         yield f"gradients, weights and layers at {_count(int(sampled), 'sampled step')}"
     if several_losses(run):
         yield "no trend of the loss: several losses were minimised, and one may rise as another falls"
     elif passes < PASSES and losses < LOSSES:
         yield f"no trend of the loss: that takes {PASSES} validation passes or {LOSSES} steps"
-    absent = [s.name for s in ALL if s not in run or np.isnan(run[s].values).all()]
+    absent = [s.name for s in (CURVES if log else ALL) if s not in run or np.isnan(run[s].values).all()]
     for name in absent:
-        if name in WHY:
+        if log:
+            yield f"no {name}: no such column"
+        elif name in WHY:
             yield f"no {name}: {WHY[name]}"
-    unexplained = [name for name in absent if name not in WHY]
+    unexplained = [name for name in absent if name not in WHY and not log]
     if unexplained:
         yield f"no {', '.join(unexplained)}"
     yield from facts.get("given_up", [])
@@ -105,12 +117,16 @@ def _finite(run: Run, signal: Signal) -> int:
 def _findings(run: Run, grades: list[Severity]) -> str:
     words = {Severity.FATAL: "fatal finding", Severity.HARM: "harmful finding", Severity.HINT: "hint"}
     found = [_count(grades.count(grade), word) for grade, word in words.items() if grade in grades]
-    return f"{', '.join(found)} in {_count(run.steps, 'step')}."
+    return f"{', '.join(found)} in {_count(run.steps, unwatched.unit(run))}."
 
 
 def _lacking(run: Run) -> str:
     """What is missing for any judgement, and what to do; empty where enough was seen."""
     losses = _finite(run, loss)
+    log = run.facts.get("curves")
+    if log:
+        enough = losses >= STEPS or _finite(run, valid_loss) >= PASSES
+        return "" if enough else f"Only {_count(losses, 'reading')} of the loss; it takes {STEPS} to judge."
     script = run.facts.get("script") or "the script"
     if not run.steps and not losses:
         return (
@@ -150,9 +166,10 @@ def _ended(run: Run) -> str:
 def _longer(run: Run, more: Promise) -> str:
     per_epoch = run.facts.get("steps_per_epoch")
     epochs = f" (about {more.steps / per_epoch:.2g} epochs)" if per_epoch and more.steps >= per_epoch else ""
+    further = _count(more.steps, unwatched.unit(run))
     sentence = (
         f"the {more.name} still falls: {more.level:.3g} at the end, and about {more.fall:.2g} less "
-        f"({more.low:.2g} to {more.high:.2g}) after another {more.steps:,} steps{epochs} if it goes on as it "
+        f"({more.low:.2g} to {more.high:.2g}) after another {further}{epochs} if it goes on as it "
         f"does. Train longer."
     )
     if more.name == "training loss":
