@@ -12,7 +12,7 @@ JUDGING = "--fail-on --format --ignore --output --select --set"
 WATCHING = f"{JUDGING} --eager-probe --folder --overhead -m"
 FLAGS = {
     "run": WATCHING,
-    "check": f"{WATCHING} --steps",
+    "check": f"{WATCHING} --steps --static --baseline --write-baseline",
     "diagnose": f"{JUDGING} --map",
     "explain": "",
     "rules": "",

@@ -26,10 +26,11 @@ LAYERS = [
     ["remedies"],
     ["trials"],
     ["fit"],
+    ["source"],
     ["report"],
     ["watched"],
     ["settings", "progress"],
-    ["launch"],
+    ["launch", "static"],
     ["cli"],
     ["__main__"],
 ]
@@ -46,6 +47,7 @@ NEEDS_NO_TORCH = [
     "trainwright.observe",
     "trainwright.observe.store",
     "trainwright.rules",
+    "trainwright.source",
     "trainwright.report",
     "trainwright.cli",
 ]

@@ -19,6 +19,9 @@ SERIES = ("loss", "valid_loss", "accuracy", "valid_accuracy", "learning_rate", "
 SWITCHES = ("-h", "--help", "--eager-probe")
 """Options of `run` and `check` that take no value; all others take one."""
 
+OF_SOURCE = ("--static", "--write-baseline")
+"""Options of `check` alone that take no value."""
+
 ABOUT = """\
 Watches any PyTorch training, says what is wrong with it, where in your code, and what to do.
 Your script stays as it is, and so do its output, its exit status and its final weights."""
@@ -55,9 +58,15 @@ CHECK = """\
 examples:
   trainwright check train.py
   trainwright check --steps 50 --fail-on harm --format github train.py --data small
+  trainwright check --static src train.ipynb --baseline known.json
 
 After the last of these steps the script is ended where it is, as if by `sys.exit(0)`.
-For the rest, `check` does what `run` does: see `trainwright run --help`."""
+For the rest, `check` does what `run` does: see `trainwright run --help`.
+
+With --static nothing is run: files, notebooks and folders are read, and the faults that stand in the source
+are reported on stdout, under the same names. `# trainwright: ignore[RULE]` on a line leaves it out; options may
+stand anywhere. Exit status: 0; 1 with --fail-on; 2 where nothing could be read, or for a wrong use; 4 where the
+report could not be written."""
 
 DIAGNOSE = """\
 examples:
@@ -87,12 +96,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if own and own[0].endswith(".py"):
         understands.error(f"to watch a script: trainwright run {own[0]}")
     options = understands.parse_args(own)
+    if options.command == "check" and options.static:
+        return _static(understands, options, own)
     if options.command in ("run", "check") and not (options.script or options.module):
         understands.error(
             f"which script? trainwright {options.command} SCRIPT, or {options.command} -m MODULE"
         )
     try:
         if options.command in ("run", "check"):
+            if options.command == "check" and (options.baseline or options.write_baseline):
+                understands.error("--baseline and --write-baseline need --static")
             return _run(options, args)
         if options.command == "diagnose":
             return _diagnose(options)
@@ -115,13 +128,29 @@ def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     at = 1
     while at < len(argv) and argv[at].startswith("-"):
         word = argv[at]
+        if word == "--static" and argv[0] == "check":
+            return _paths_last(argv), []
         last = word == "--" or (word.startswith("-m") and not word.startswith("--"))
-        at += 1 if word in SWITCHES or "=" in word or (last and word != "-m") else 2
+        at += 1 if word in (*SWITCHES, *OF_SOURCE) or "=" in word or (last and word != "-m") else 2
         if last and word != "--":
             return list(argv[:at]), list(argv[at:])
         if last:
             break
     return list(argv[: at + 1]), list(argv[at + 1 :])
+
+
+def _paths_last(argv: Sequence[str]) -> list[str]:
+    """The options of `check --static` in front of its files, wherever they stood."""
+    options, paths, waiting = [argv[0]], [], list(argv[1:])
+    while waiting:
+        word = waiting.pop(0)
+        if word == "--":
+            paths += waiting
+            break
+        (options if word.startswith("-") else paths).append(word)
+        if word.startswith("-") and word not in (*SWITCHES, *OF_SOURCE) and "=" not in word and waiting:
+            options.append(waiting.pop(0))
+    return [*options, "--", *paths]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -146,6 +175,17 @@ def parser() -> argparse.ArgumentParser:
         default=10,
         metavar="N",
         help="optimiser steps to watch (default: 10)",
+    )
+    first.add_argument(
+        "--static",
+        action="store_true",
+        help="read files and folders instead, SCRIPT and ARGS, and run nothing",
+    )
+    first.add_argument(
+        "--baseline", type=Path, metavar="FILE", help="with --static: findings in FILE are known and left out"
+    )
+    first.add_argument(
+        "--write-baseline", action="store_true", help="with --static: write what is found into that FILE"
     )
     for command in (run, first):
         command.add_argument(
@@ -282,6 +322,22 @@ def _run(options: argparse.Namespace, args: list[str]) -> int:
     from .launch import launch
 
     return launch(options, args)
+
+
+def _static(understands: argparse.ArgumentParser, options: argparse.Namespace, own: Sequence[str]) -> int:
+    words = [word.partition("=")[0] for word in own[: own.index("--") if "--" in own else None]]
+    for alien in ("-m", "--steps", "--folder", "--overhead", "--eager-probe", "--set"):
+        if alien in words:
+            understands.error(f"{alien} has no meaning with --static, which runs nothing")
+    if not options.script:
+        understands.error("which files or folders? trainwright check --static FILE_OR_FOLDER ...")
+    from .static import check_source
+
+    try:
+        return check_source(options, [Path(p) for p in (options.script, *options.args)])
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
 
 
 def _diagnose(options: argparse.Namespace) -> int:

@@ -3,6 +3,22 @@
 from .data import as_json, github, sarif
 from .html import html
 from .page import page, remedies
+from .source import Looked, source_github, source_json, source_sarif, source_text
 from .terminal import catalogue, explain, text
 
-__all__ = ["as_json", "catalogue", "explain", "github", "html", "page", "remedies", "sarif", "text"]
+__all__ = [
+    "Looked",
+    "as_json",
+    "catalogue",
+    "explain",
+    "github",
+    "html",
+    "page",
+    "remedies",
+    "sarif",
+    "source_github",
+    "source_json",
+    "source_sarif",
+    "source_text",
+    "text",
+]
