@@ -132,7 +132,18 @@ def test_keras_s_folders_for_tensorboard_are_the_parts_of_one_run(tmp_path):
         told_to.write_bytes(events(*rows))
     run = read(tmp_path)
     assert taken(run) == {"loss": ["train/epoch_loss"], "valid_loss": ["validation/epoch_loss"]}
+    assert run.facts["curves"]["file"] == str(tmp_path)
     assert run[valid_loss].at()[1] - run[loss].at()[1] == pytest.approx(1.0)
+
+
+def test_a_run_s_event_files_follow_one_another_and_other_runs_stay_apart(tmp_path):
+    (tmp_path / "events.out.tfevents.0.host").touch()
+    told(tmp_path, "events.out.tfevents.1.host", events(*((i, "loss", 1.0) for i in range(100))))
+    told(tmp_path, "events.out.tfevents.2.host", events(*((i, "loss", 2.0) for i in range(60, 90))))
+    told(tmp_path, "fold_1/events.out.tfevents.3.host", events(*((i, "loss", 9.0) for i in range(500))))
+    run = read(tmp_path)
+    assert taken(run) == {"loss": ["loss"]}
+    assert run[loss].at()[1].tolist() == [1.0] * 60 + [2.0] * 30
 
 
 @pytest.mark.parametrize("nested", [False, True], ids=["key", "nested-key"])

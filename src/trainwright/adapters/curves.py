@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core import CurveFacts, Facts, Run, Series
 from .axis import Resumed, axis, distinct, resumed, rising
-from .found import find, load
+from .found import find, folder, load
 from .names import SERIES, Choice, choose
 from .table import Floats, Log, UnreadableLog, Whole, listed, shown
 
@@ -48,7 +48,7 @@ def read(path: Path, given: Given | None = None) -> Run | None:
     collecting = gc.isenabled()
     gc.disable()  # a million rows are millions of objects that are all alive: looking through them is in vain
     try:
-        return _run(files, load(path, files, [name for names in given.values() for name in names]), given)
+        return _run(files, load(files, [name for names in given.values() for name in names]), given)
     except MemoryError:
         raise UnreadableLog(f"`{path}` is too large for the memory of this machine.") from None
     finally:
@@ -57,7 +57,7 @@ def read(path: Path, given: Given | None = None) -> Run | None:
 
 
 def _run(files: Sequence[Path], log: Log, given: Given) -> Run:
-    file = files[0] if len(files) == 1 else files[0].parent
+    file = files[0] if len(files) == 1 else folder(files)
     has = f"it has {listed(log.names or list(log.columns))}"
     for names in given.values():
         unknown = [name for name in names if name not in log.columns]

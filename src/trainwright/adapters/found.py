@@ -96,21 +96,21 @@ def _start(path: Path, count: int) -> bytes:
         return file.read(count)
 
 
-def load(asked: Path, files: Sequence[Path], wanted: Sequence[str] = ()) -> Log:
+def load(files: Sequence[Path], wanted: Sequence[str] = ()) -> Log:
     """What stands in the files that were found.
 
     Raises:
         UnreadableLog: they are no log, or too large.
         OSError: they cannot be read.
     """
-    contents = [(path, content(path)) for path in files]
-    first, start = contents[0]
+    contents = [(path, content(path, sum(p.stat().st_size for p in files))) for path in files]
+    first, start = next(((path, told) for path, told in contents if told), contents[0])
     if not start:
         raise UnreadableLog(f"`{first}` is empty: nothing was logged.")
     if tensorboard.is_event_file(start[:12]):
-        return tensorboard.read(
-            [(_prefix(asked, p), p, c) for p, c in contents if tensorboard.is_event_file(c[:12])]
-        )
+        run = folder(files)
+        known = [(p, c) for p, c in contents if tensorboard.is_event_file(c[:12])]
+        return tensorboard.read([(p.parent.name if p.parent != run else "", p, c) for p, c in known])
     if start.startswith(wandb.START):
         return wandb.read(first, start)
     text = decoded(first, start)
@@ -119,19 +119,18 @@ def load(asked: Path, files: Sequence[Path], wanted: Sequence[str] = ()) -> Log:
     return json_log.read(first, text) if text.lstrip()[0] in "{[" else csv_log.read(first, text, wanted)
 
 
-def _prefix(asked: Path, file: Path) -> str:
-    """The folder of a part of the run, which tells its curves from those of the others."""
-    folder = file.parent
-    return "" if folder in (asked, asked.parent) or folder.name.lower() not in PARTS else folder.name
+def folder(files: Sequence[Path]) -> Path:
+    """The folder of a run: the one that its files, or their folders, have in common."""
+    return Path(os.path.commonpath([path.parent for path in files]))
 
 
-def content(path: Path) -> bytes:
-    """All bytes of a file of a size that can be read."""
+def content(path: Path, together: int) -> bytes:
+    """All bytes of a file, if it and those that are read with it have a size that can be."""
     known = path.stat()
     if not stat.S_ISREG(known.st_mode):
         raise UnreadableLog(f"`{path}` is no ordinary file.")
-    if known.st_size > LARGEST:
-        size, most = known.st_size / 1e9, LARGEST / 1e9
+    if together > LARGEST:
+        size, most = together / 1e9, LARGEST / 1e9
         raise UnreadableLog(f"`{path}` has {size:.1f} GB; a log of up to {most:.1f} GB is read.")
     return path.read_bytes()
 
