@@ -140,11 +140,14 @@ def described(one: Corpus) -> str:
 
 
 def write(sick: dict[str, tuple[str, str]], healthy: Corpus, corpora: list[Corpus]) -> None:
+    rows = [{**asdict(one), "per_1000": one.per_1000} for one in (healthy, *corpora)]
     data = {
+        "title": "Faults that stand in source",
+        "command": "python bench/static.py",
         "python": sys.version.split()[0],
-        "sick": {name: {"rule": rule, "result": said} for name, (rule, said) in sick.items()},
-        "healthy": asdict(healthy),
-        "corpora": [{**asdict(one), "per_1000": one.per_1000} for one in corpora],
+        "code": [{**row, "findings": len(row["findings"])} for row in rows],
+        "sick": [{"script": name, "rule": rule, "result": said} for name, (rule, said) in sick.items()],
+        "to look at": [f"`{line}`" for row in rows for line in row["findings"]],
     }
     RESULTS.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

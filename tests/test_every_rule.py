@@ -44,7 +44,9 @@ class TestEveryRule:
     def test_it_raises_the_alarm_on_its_sick_case(self, rule):
         found = rule(recorded(rule, "sick"))
         assert found, "silent on its own sick case"
-        assert max(f.severity for f in found) >= min(rule.severity, Severity.HARM), "a hint, though it declares harm"
+        assert max(f.severity for f in found) >= min(rule.severity, Severity.HARM), (
+            "a hint, though it declares harm"
+        )
 
     def test_no_rule_alarms_on_the_healthy_twin(self, rule):
         assert alarms(rules.diagnose(recorded(rule, "healthy"))) == []
