@@ -72,3 +72,13 @@ def test_thresholds_reach_their_rule():
 def test_a_misspelt_threshold_is_an_error_with_a_suggestion(thresholds, words):
     with pytest.raises(ValueError, match=words):
         rules.diagnose(made(), thresholds=thresholds)
+
+
+def test_that_nothing_is_learned_is_an_alarm_only_where_nothing_says_why():
+    def found(name, severity):
+        return Finding("", rule=name, severity=severity, evidence=(), steps=(0, 1))
+
+    alone = [found("plateau", Severity.HARM), found("overfitting", Severity.HINT)]
+    assert [f.severity for f in rules._causes_first(alone)] == [Severity.HARM, Severity.HINT]
+    beside = [found("underfitting", Severity.HARM), found("dead-units", Severity.HARM)]
+    assert [f.severity for f in rules._causes_first(beside)] == [Severity.HINT, Severity.HARM]

@@ -70,6 +70,10 @@ OWN = "trainwright"
 """Signs the findings about ourselves: a rule that failed. No rule has this name."""
 
 
+SYMPTOMS = frozenset({plateau.name, underfitting.name})
+"""Rules that see that nothing is learned, not why."""
+
+
 def diagnose(
     run: Run,
     rules: Sequence[Rule] = ALL,
@@ -77,7 +81,8 @@ def diagnose(
 ) -> tuple[Finding, ...]:
     """What the rules find in a run: worst first, then the earlier, then the likelier cause.
 
-    Of a script that trains one model after the other the last training is judged.
+    Of a script that trains one model after the other the last training is judged. That the loss does not fall is an
+    alarm where no other finding says why; beside one it is a hint.
 
     A rule is left out where a signal that it needs was not recorded. One that fails is our fault, not the
     run's: it becomes a hint signed `trainwright`, and the others are still asked.
@@ -96,7 +101,15 @@ def diagnose(
     run, first = last_training(run)
     found = [f for rule in rules for f in _ask(rule, run, given.get(rule.name, {}))]
     found = [replace(f, steps=(f.steps[0] + first, f.steps[1] + first)) for f in found] if first else found
-    return tuple(sorted(found, key=lambda f: (-(f.severity or 0), f.steps[0])))
+    return tuple(sorted(_causes_first(found), key=lambda f: (-(f.severity or 0), f.steps[0])))
+
+
+def _causes_first(found: Sequence[Finding]) -> list[Finding]:
+    """A loss that does not fall is an alarm of its own only where nothing else is: else it is what that leads to."""
+    causes = [f for f in found if (f.severity or 0) >= Severity.HARM and f.rule not in SYMPTOMS]
+    if not causes:
+        return list(found)
+    return [replace(f, severity=Severity.HINT) if f.rule in SYMPTOMS else f for f in found]
 
 
 def _ask(rule: Rule, run: Run, limits: Mapping[str, float]) -> tuple[Finding, ...]:
